@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use tokio::time::{Duration, sleep};
 
+use super::reconcile::Conditions;
 use super::{App, JournalError};
-use crate::journal::{Journal, LinkSampling, SampleChange, SampleResolution};
+use crate::journal::{Journal, LinkSampling, SampleChange, SampleResolution, SampledTopology};
 use kernel::State;
 use kernel::id::Name;
-use kernel::link_sample::LinkSample;
+use kernel::link_sample::{BandwidthRange, LinkSample};
 use kernel::units::Millis;
 
 /// How many links are sampled, over all topologies in the order of their names.
@@ -25,6 +26,8 @@ type LinkSamples = BTreeMap<(Name, Name), LinkSample>;
 pub(super) struct LastSamples {
     at: Millis,
     samples: LinkSamples,
+    /// How many links are beyond the bound.
+    left_out: usize,
 }
 
 /// A link over a time.
@@ -81,19 +84,33 @@ impl App {
         let newest = journal.nearest_link_sampling(resolution, at).await?;
         let newest = newest.filter(|newest| resolution.block_of(newest.at) == resolution.block_of(at));
         let base = match newest {
-            Some(newest) if newest.at == last.at => std::mem::take(&mut *last).samples,
+            Some(newest) if newest.at == last.at => {
+                // If this instant cannot be written, the database says what was before the next one.
+                last.at = Millis::default();
+                std::mem::take(&mut last.samples)
+            }
             Some(newest) => samples_at(journal, resolution, newest.at).await?,
             None => LinkSamples::new(),
         };
-        let samples = samples_of(&state);
+        let samples = samples_of(&state, &self.conditions(), self.now());
+        let left_out = links_left_out(&state);
+        if left_out > 0 && last.left_out == 0 {
+            tracing::warn!(links = left_out, limit = LINKS_SAMPLED_MAX, "links beyond the limit are not sampled");
+        }
+        last.left_out = left_out;
         let changes = changes(&samples, base);
         let sampling = LinkSampling { at, sequence: state.sequence() };
         if !journal.put_link_samples(resolution, sampling, &changes).await? {
             return Ok(());
         }
-        *last = LastSamples { at, samples };
-        merge_periods(journal, resolution, SampleResolution::QuarterHour, at).await?;
-        merge_periods(journal, SampleResolution::QuarterHour, SampleResolution::SixHours, at).await
+        *last = LastSamples { at, samples, left_out };
+        merge_periods(journal, &state, (resolution, SampleResolution::QuarterHour), at).await?;
+        merge_periods(journal, &state, (SampleResolution::QuarterHour, SampleResolution::SixHours), at).await
+    }
+
+    /// How many links there are beyond those that are sampled.
+    pub fn links_left_out(&self) -> usize {
+        self.read(links_left_out)
     }
 
     /// What a link had from `from` to before `to`, in steps of at least `step`.
@@ -102,9 +119,9 @@ impl App {
     /// The database failed.
     pub async fn link_history(
         &self,
-        link: (&Name, &Name),
-        from: Millis,
-        to: Millis,
+        topology: SampledTopology<'_>,
+        link: &Name,
+        (from, to): (Millis, Millis),
         step: Millis,
     ) -> Result<LinkHistory, JournalError> {
         let journal = &self.inner.journal;
@@ -112,7 +129,7 @@ impl App {
         // The finest samples as far back as they are kept, coarser ones before them.
         for resolution in SampleResolution::ALL {
             let from = resolution.floor(from);
-            let samples = journal.link_samples(resolution, link, from, end).await?;
+            let samples = journal.link_samples(resolution, topology, link, (from, end)).await?;
             if !samples.is_empty() {
                 step = Millis(step.0.checked_next_multiple_of(resolution.step().0).unwrap_or(step.0));
             }
@@ -135,12 +152,16 @@ impl App {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn links_then(&self, topology: &Name, at: Millis) -> Result<Option<LinksThen>, JournalError> {
+    pub async fn links_then(
+        &self,
+        topology: SampledTopology<'_>,
+        at: Millis,
+    ) -> Result<Option<LinksThen>, JournalError> {
         let journal = &self.inner.journal;
         for resolution in SampleResolution::ALL {
             let Some(sampling) = journal.nearest_link_sampling(resolution, at).await? else { continue };
             let Millis(at) = sampling.at;
-            let links = journal.topology_samples(resolution, topology, sampling.at, Millis(at + 1)).await?;
+            let links = journal.topology_samples(resolution, topology, (sampling.at, Millis(at + 1))).await?;
             let links = links.into_iter().filter_map(|mut one| Some((one.link, one.samples.pop()?.1)));
             return Ok(Some(LinksThen { sampling, step: resolution.step(), links: links.collect() }));
         }
@@ -175,19 +196,30 @@ async fn is_overtaken(journal: &Journal, resolution: SampleResolution, at: Milli
     Ok(next.is_some_and(|next| resolution.block_of(next.at) == resolution.block_of(at)))
 }
 
-fn samples_of(state: &State) -> LinkSamples {
+fn samples_of(state: &State, conditions: &Conditions, now: Millis) -> LinkSamples {
     let links = state.networks().flat_map(|(topology, network)| {
         let links = network.topology().links();
-        links.filter_map(move |(ix, link)| Some(((topology.clone(), link.name.clone()), LinkSample::of(network, ix)?)))
+        links.map(move |(ix, link)| (topology, network, ix, link))
     });
-    links.take(LINKS_SAMPLED_MAX).collect()
+    let sample = |(topology, network, ix, link): (&Name, _, _, &kernel::topology::Link)| {
+        let load = conditions.link(topology, ix).load.filter(|load| load.is_fresh(now));
+        let measured = load.map(|load| BandwidthRange::at_once(load.carried_bps));
+        Some(((topology.clone(), link.name.clone()), LinkSample { measured, ..LinkSample::of(network, ix)? }))
+    };
+    links.take(LINKS_SAMPLED_MAX).filter_map(sample).collect()
+}
+
+fn links_left_out(state: &State) -> usize {
+    let links: usize = state.networks().map(|(_, network)| network.topology().link_count()).sum();
+    links.saturating_sub(LINKS_SAMPLED_MAX)
 }
 
 /// Every link at an instant that was sampled, as the block of the instant has it.
 async fn samples_at(journal: &Journal, resolution: SampleResolution, at: Millis) -> Result<LinkSamples, JournalError> {
     let mut found = LinkSamples::new();
     for topology in journal.sampled_topologies(resolution, at).await? {
-        for mut one in journal.topology_samples(resolution, &topology, at, Millis(at.0 + 1)).await? {
+        let any = SampledTopology::any(&topology);
+        for mut one in journal.topology_samples(resolution, any, (at, Millis(at.0 + 1))).await? {
             found.extend(one.samples.pop().map(|(_, sample)| ((topology.clone(), one.link), sample)));
         }
     }
@@ -207,11 +239,12 @@ fn changes(samples: &LinkSamples, mut before: LinkSamples) -> Vec<SampleChange> 
     changes
 }
 
-/// Merges the samples of a resolution into those of the next coarser one, as far as periods are over.
+/// Merges the samples of a resolution into those of the next coarser one, as far as periods are over. Those of a topology that
+/// was deleted are not merged, and are gone when they are old.
 async fn merge_periods(
     journal: &Journal,
-    finer: SampleResolution,
-    resolution: SampleResolution,
+    state: &State,
+    (finer, resolution): (SampleResolution, SampleResolution),
     now: Millis,
 ) -> Result<(), JournalError> {
     let step = resolution.step().0;
@@ -228,7 +261,9 @@ async fn merge_periods(
         let sequence = samplings.last().map_or(first.sequence, |last| last.sequence);
         let mut samples = LinkSamples::new();
         for topology in journal.sampled_topologies(finer, period).await? {
-            for one in journal.topology_samples(finer, &topology, period, end).await? {
+            let Some(created) = state.network(topology.as_str()).map(kernel::state::Network::created) else { continue };
+            let sampled = SampledTopology { topology: &topology, created };
+            for one in journal.topology_samples(finer, sampled, (period, end)).await? {
                 let merged = LinkSample::merged(one.samples.iter().map(|(_, sample)| (sample, finer.step())));
                 samples.extend(merged.map(|merged| ((topology.clone(), one.link), merged)));
             }

@@ -47,7 +47,7 @@ use self::submission::QueuedSubmission;
 pub use self::submission::{Atomicity, CommandOutcome, Mode, Submission, SubmissionKey, SubmitError};
 pub use crate::journal::scalars;
 pub use crate::journal::{
-    AnnotationFilter, Journal, JournalError, LinkHistoryAges, Past, PastFilter, Receipt, Retention,
+    AnnotationFilter, Journal, JournalError, LinkHistoryAges, Past, PastFilter, Receipt, Retention, SampledTopology,
 };
 use crate::journal::{ChainDigest, DEADLINE_DEFAULT};
 pub use crate::southbound::{ControllerAccess, Credentials};

@@ -60,6 +60,7 @@ pub const OPERATIONS: &[(&str, Permission)] = &[
     ("headroom_get", Permission::See),
     ("availability_create", Permission::See),
     ("failure_study_create", Permission::Operate),
+    ("optimization_list", Permission::Operate),
     ("optimization_create", Permission::Operate),
     ("optimization_get", Permission::Operate),
     ("optimization_apply", Permission::Operate),

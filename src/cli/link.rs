@@ -34,13 +34,14 @@ const SHOWN: [Column<LinkDocument>; 13] = {
 };
 
 /// The periods of a link's history, as a table with a bar for the most that was reserved in each.
-const PERIODS: [Column<LinkHistoryPoint>; 7] = [
+const PERIODS: [Column<LinkHistoryPoint>; 8] = [
     ("AT", |point| point.at.to_string()),
     ("STATE", |point| point.past.state.to_string()),
     ("MEAN", |point| rate(point.past.reserved_mean_bps)),
     ("MOST", |point| rate(point.past.reserved_max_bps)),
     ("OF", |point| rate(point.past.max_reservable_bps)),
     ("", |point| past_bar(&point.past)),
+    ("MEASURED", |point| point.past.measured_mean_bps.map(rate).unwrap_or_default()),
     ("CLASSES", |point| past_classes(&point.past)),
 ];
 /// The arguments of `watermaster link`.

@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod link;
 pub mod maintenance;
 pub mod model;
+pub mod optimization;
 pub mod passwd;
 pub mod mqtt_args;
 pub mod replay;
@@ -73,6 +74,8 @@ enum CliCommand {
     Link(link::Arguments),
     /// Planned maintenance of a running service: list, show, create, delete, watch.
     Maintenance(maintenance::Arguments),
+    /// Plans of moves that make a running service's network better: create, list, show, apply.
+    Optimization(optimization::Arguments),
     /// Bandwidth models of a running service: show, put, watch.
     Model(model::Arguments),
     /// Controllers of switches of a running service: list, show, put, delete, watch.
@@ -205,6 +208,7 @@ fn run(command: CliCommand) -> Result<(), Error> {
         CliCommand::Controller(arguments) => controller::run(&arguments)?,
         CliCommand::Aggregator(arguments) => aggregator::run(&arguments)?,
         CliCommand::Maintenance(arguments) => maintenance::run(&arguments)?,
+        CliCommand::Optimization(arguments) => optimization::run(&arguments)?,
         CliCommand::Tenant(arguments) => tenant::run(&arguments)?,
         CliCommand::Event(arguments) => event::run(&arguments)?,
         CliCommand::Topology(command) => topology::run(&command)?,

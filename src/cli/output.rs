@@ -160,6 +160,8 @@ mod tests {
                 reserved_mean_bps: 0,
                 reserved_max_bps,
                 classes: vec![],
+                measured_mean_bps: None,
+                measured_max_bps: None,
             };
             past_bar(&past).chars().count()
         };

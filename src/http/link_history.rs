@@ -10,6 +10,7 @@ use super::problem::{BadRequest, InternalError, NotFound, Problem, Unavailable, 
 use super::problem_catalogue;
 use super::render::{self, instant, json};
 use super::topology::unknown;
+use crate::app::SampledTopology;
 use crate::app::scalars::StoredName;
 use api::instant::Instant;
 use api::link_history::{HISTORY_POINTS_MAX, LinkHistoryAnswer, LinkHistoryPoint, LinkThen, TopologyHistoryAnswer};
@@ -51,7 +52,8 @@ pub(super) struct TopologyHistoryQuery {
 
 /// Says what was reserved on a link over a time.
 ///
-/// Links are sampled each minute, on the minute. Samples are merged as they become older: the mean and the maximum of fifteen
+/// Links are sampled each minute, on the minute, with what switches count on them where a controller tells that. Samples of a
+/// topology of the same name that was deleted are left out. Samples are merged as they become older: the mean and the maximum of fifteen
 /// minutes, and of six hours; how long each is kept is a setting of the service.
 #[utoipa::path(
     get,
@@ -74,14 +76,15 @@ pub(super) async fn link_history(
     FromQuery(query): FromQuery<LinkHistoryQuery>,
 ) -> Result<Response, Problem> {
     let (StoredName(topology), StoredName(link)) = names;
-    room.app.read(|state| {
+    let created = room.app.read(|state| {
         let network = state.network(topology.as_str()).ok_or_else(|| unknown(&topology))?;
         let found = network.topology().link_named(link.as_str());
         let missing = || Refusal::UnknownLink { name: link.clone(), topology: topology.clone() };
-        found.map(drop).ok_or_else(|| Problem::from(missing()))
+        found.map(|_| network.created()).ok_or_else(|| Problem::from(missing()))
     })?;
+    let sampled = SampledTopology { topology: &topology, created };
     let (from, to, step) = query.range(room.app.now())?;
-    let found = room.app.link_history((&topology, &link), from, to, step).await?;
+    let found = room.app.link_history(sampled, &link, (from, to), step).await?;
     let point = |(at, sample)| LinkHistoryPoint { at: instant(at), past: render::link_past(&sample) };
     Ok(json(&LinkHistoryAnswer {
         topology: topology.to_string(),
@@ -115,9 +118,10 @@ pub(super) async fn topology_history(
     FromPath(StoredName(topology)): FromPath<StoredName>,
     FromQuery(query): FromQuery<TopologyHistoryQuery>,
 ) -> Result<Response, Problem> {
-    room.app.read(|state| state.network(topology.as_str()).map(drop).ok_or_else(|| unknown(&topology)))?;
+    let network = |state: &kernel::State| state.network(topology.as_str()).map(kernel::state::Network::created);
+    let created = room.app.read(network).ok_or_else(|| unknown(&topology))?;
     let at = time("at", query.at.as_deref())?.unwrap_or(room.app.now());
-    let Some(found) = room.app.links_then(&topology, at).await? else {
+    let Some(found) = room.app.links_then(SampledTopology { topology: &topology, created }, at).await? else {
         let first = room.app.first_link_sampling().await?.map(|first| instant(first).to_string());
         let detail = format!("links were not sampled at {} or before, or it is not kept any more", instant(at));
         return Err(Problem::new(&problem_catalogue::NOT_SAMPLED, detail)

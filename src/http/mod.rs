@@ -55,7 +55,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -166,7 +166,7 @@ pub fn router(context: Context) -> Router {
     let guard = access::Guard::new(room.app.clone(), authenticator, &document);
     routes
         .merge(context.beside.with_state(()))
-        .route_layer(from_fn(fields::select))
+        .route_layer(from_fn_with_state(fields::AnswerFields::new(&document), fields::select))
         .route_layer(from_fn_with_state(guard, access::admit))
         .merge(pages::router(&openapi_postprocess::polish(document)))
         .merge(page)
@@ -216,7 +216,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(headroom::headroom_get))
         .routes(routes!(availability::availability_create))
         .routes(routes!(failure_study::failure_study_create))
-        .routes(routes!(optimization::optimization_create))
+        .routes(routes!(optimization::optimization_list, optimization::optimization_create))
         .routes(routes!(optimization::optimization_get))
         .routes(routes!(optimization::optimization_apply))
         .routes(routes!(allocation_list::allocation_list, allocation::allocation_create))

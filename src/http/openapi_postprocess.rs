@@ -23,6 +23,7 @@ pub(super) fn polish(document: OpenApi) -> OpenApi {
     }
     complete(&mut value);
     secure(&mut value);
+    super::fields::describe(&mut value);
     super::examples::add(&mut value);
     serde_json::from_value(value).unwrap_or(document)
 }

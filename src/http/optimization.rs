@@ -4,23 +4,28 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::extract::OriginalUri;
 use axum::response::Response;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::access::Room;
-use super::extract::{FromPath, JsonBody, OptionalJsonBody};
+use super::extract::{FromPath, FromQuery, JsonBody, OptionalJsonBody};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
 };
 use super::proposed_plans::{PlanExtent, ProposedPlan};
 use super::render::{json, optimization_plan};
-use super::{error, parse, problem_catalogue};
+use super::sorting::{self, list_orders};
+use super::topology::unknown;
+use super::{error, pagination, parse, problem_catalogue};
 use crate::app::OptimizationFigures;
 use crate::app::scalars::StoredName;
 use api::allocation::AllocationRequest;
 use api::optimization::{
-    ObjectiveName, OptimizationAnswer, OptimizationApplied, OptimizationRequest, PLANNED_MOVES_DEFAULT,
-    PLANNED_MOVES_MAX, PLANNED_REQUESTS_MAX, PlanApplication, PlanApplyRequest,
+    ObjectiveName, OptimizationAnswer, OptimizationApplied, OptimizationPage, OptimizationRequest, OptimizationSummary,
+    PLANNED_MOVES_DEFAULT, PLANNED_MOVES_MAX, PLANNED_REQUESTS_MAX, PlanApplication, PlanApplyRequest,
 };
 use kernel::command::Request;
 use kernel::id::Name;
@@ -148,6 +153,60 @@ fn figures(told: &OptimizationAnswer) -> OptimizationFigures {
         reached_ppm: told.value.reached_ppm,
         max_ppm: told.after_ppm,
     }
+}
+
+/// Which page is wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OptimizationQuery {
+    /// How many at most.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The cursor of the page: how many came before.
+    #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
+    after: Option<String>,
+    /// In which order; with a minus the largest first. Absent: as they were made.
+    #[param(nullable = false, inline)]
+    sort: Option<OptimizationOrder>,
+}
+
+list_orders! {
+    /// The order of plans.
+    OptimizationOrder of OptimizationSummary {
+        Sequence "sequence" SequenceDown "-sequence" |plan| plan.sequence;
+        Moves "move_count" MovesDown "-move_count" |plan| plan.move_count;
+        Objective "objective" ObjectiveDown "-objective" |plan| plan.objective.to_string();
+    }
+}
+
+/// Lists the plans that this replica keeps, in the order in which they were made or in another.
+#[utoipa::path(
+    get,
+    path = "/v1/topologies/{topology}/optimizations",
+    tag = "topologies",
+    summary = "List plans",
+    params(("topology" = String, Path, description = "In which topology", min_length = 1, max_length = 255), OptimizationQuery),
+    responses(
+        (status = 200, description = "A page of them", body = OptimizationPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
+        BadRequest, Forbidden, NotFound, InternalError,
+    )
+)]
+pub(super) async fn optimization_list(
+    room: Room,
+    OriginalUri(uri): OriginalUri,
+    FromPath(StoredName(topology)): FromPath<StoredName>,
+    FromQuery(query): FromQuery<OptimizationQuery>,
+) -> Result<Response, Problem> {
+    let limit = pagination::limit(query.limit)?;
+    room.app.read(|state| state.network(topology.as_str()).map(drop).ok_or_else(|| unknown(&topology)))?;
+    let found = room.plans.summaries(&topology).await;
+    let (items, next) = match &query.sort {
+        Some(order) => sorting::page(found, order, query.after.as_deref(), limit)?,
+        None => sorting::counted(found, query.after.as_deref(), limit)?,
+    };
+    let page = OptimizationPage { items, next };
+    Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
 
 /// Reads a plan, with how many of its steps have been made.

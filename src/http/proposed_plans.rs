@@ -11,7 +11,7 @@ use super::access::Room;
 use super::problem::Problem;
 use super::{error, problem_catalogue};
 use crate::app::{Atomicity, CommandOutcome, Fact, Mode, Submission, SubmitError};
-use api::optimization::{OptimizationAnswer, OptimizationApplied};
+use api::optimization::{OptimizationAnswer, OptimizationApplied, OptimizationSummary};
 use kernel::event::{Event, Fate};
 use kernel::id::Name;
 use kernel::path::Workspace;
@@ -64,6 +64,17 @@ impl ProposedPlans {
             plans.push_back(Arc::clone(&plan));
             plan
         })
+    }
+
+    /// The plans of a topology, the oldest first.
+    pub(super) async fn summaries(&self, topology: &Name) -> Vec<OptimizationSummary> {
+        let plans: Vec<_> =
+            self.with(|plans| plans.iter().filter(|plan| plan.topology == *topology).cloned().collect());
+        let mut summaries = Vec::with_capacity(plans.len());
+        for plan in plans {
+            summaries.push(summary(&*plan.told.lock().await));
+        }
+        summaries
     }
 
     fn remove(&self, topology: &Name, id: &str) {
@@ -177,6 +188,18 @@ impl ProposedPlan {
         }
         let detail = "the network has changed since: the steps that are left would not make it better any more";
         Err(Problem::new(&problem_catalogue::PLAN_OUTDATED, detail))
+    }
+}
+
+fn summary(told: &OptimizationAnswer) -> OptimizationSummary {
+    OptimizationSummary {
+        id: told.id.clone(),
+        sequence: told.sequence,
+        objective: told.objective,
+        value: told.value.clone(),
+        move_count: told.moves.len(),
+        moves_done: told.moves_done,
+        applied: told.applied,
     }
 }
 

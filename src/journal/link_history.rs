@@ -15,7 +15,7 @@ use super::scalars::LinkWord;
 use super::{BULK_MAX, Journal, on_either, on_reader, statement};
 use kernel::class::ClassType;
 use kernel::id::{Name, Sequence};
-use kernel::link_sample::{LinkSample, ReservedRange};
+use kernel::link_sample::{BandwidthRange, LinkSample};
 use kernel::units::{Bandwidth, Millis};
 
 const TABLE: &str = "link_history";
@@ -48,6 +48,20 @@ pub struct SampleChange {
     pub topology: Name,
     pub link: Name,
     pub sample: Option<LinkSample>,
+}
+
+/// Whose samples are wanted: those of a topology's name, from the event on that put this topology.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SampledTopology<'a> {
+    pub topology: &'a Name,
+    pub created: Sequence,
+}
+
+impl<'a> SampledTopology<'a> {
+    /// Of every topology that had the name.
+    pub const fn any(topology: &'a Name) -> Self {
+        Self { topology, created: Sequence(0) }
+    }
 }
 
 /// A link with its samples, oldest first.
@@ -91,10 +105,12 @@ impl SampleResolution {
 }
 
 /// As it stands in a row: how many steps after the begin of the block, state, capacity, maximum reservable bandwidth, what was
-/// reserved in all and by class type, each as mean and maximum; or the number alone where the link is gone.
+/// reserved in all and by class type, and what was measured if anything was, each as mean and maximum; or the number alone where
+/// the link is gone.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum SampleRecord {
+    Measured(u64, LinkWord, u64, u64, (u64, u64), Vec<(u8, u64, u64)>, (u64, u64)),
     Present(u64, LinkWord, u64, u64, (u64, u64), Vec<(u8, u64, u64)>),
     Gone((u64,)),
 }
@@ -102,31 +118,36 @@ enum SampleRecord {
 impl SampleRecord {
     fn of(place: u64, sample: Option<&LinkSample>) -> Self {
         let Some(sample) = sample else { return Self::Gone((place,)) };
+        let pair = |range: BandwidthRange| (range.mean_bps, range.max_bps);
+        let (state, capacity) = (sample.state.into(), sample.capacity.as_bps());
+        let (max_reservable, reserved) = (sample.max_reservable.as_bps(), pair(sample.reserved));
         let classes = sample.classes.iter();
-        Self::Present(
-            place,
-            sample.state.into(),
-            sample.capacity.as_bps(),
-            sample.max_reservable.as_bps(),
-            (sample.reserved.mean_bps, sample.reserved.max_bps),
-            classes.map(|(class_type, range)| (class_type.number(), range.mean_bps, range.max_bps)).collect(),
-        )
+        let classes = classes.map(|(class_type, range)| (class_type.number(), range.mean_bps, range.max_bps)).collect();
+        match sample.measured.map(pair) {
+            Some(measured) => Self::Measured(place, state, capacity, max_reservable, reserved, classes, measured),
+            None => Self::Present(place, state, capacity, max_reservable, reserved, classes),
+        }
     }
 
     fn read(self) -> (u64, Option<LinkSample>) {
-        let (place, state, capacity, max_reservable, (mean_bps, max_bps), classes) = match self {
+        let (place, state, capacity, max_reservable, reserved, classes, measured) = match self {
             Self::Gone((place,)) => return (place, None),
             Self::Present(place, state, capacity, max_reservable, reserved, classes) => {
-                (place, state, capacity, max_reservable, reserved, classes)
+                (place, state, capacity, max_reservable, reserved, classes, None)
+            }
+            Self::Measured(place, state, capacity, max_reservable, reserved, classes, measured) => {
+                (place, state, capacity, max_reservable, reserved, classes, Some(measured))
             }
         };
-        let class = |(number, mean_bps, max_bps)| Some((ClassType::new(number)?, ReservedRange { mean_bps, max_bps }));
+        let range = |(mean_bps, max_bps)| BandwidthRange { mean_bps, max_bps };
+        let class = |(number, mean_bps, max_bps)| Some((ClassType::new(number)?, range((mean_bps, max_bps))));
         let sample = LinkSample {
             state: state.into(),
             capacity: Bandwidth::saturating_from_bps(capacity),
             max_reservable: Bandwidth::saturating_from_bps(max_reservable),
-            reserved: ReservedRange { mean_bps, max_bps },
+            reserved: range(reserved),
             classes: classes.into_iter().filter_map(class).collect(),
+            measured: measured.map(range),
         };
         (place, Some(sample))
     }
@@ -253,18 +274,20 @@ impl Journal {
         row.map(sampling).transpose()
     }
 
-    /// A link at each instant of a resolution that was sampled, from `from` to before `to`.
+    /// A link at each instant of a resolution that was sampled, from `from` to before `to`. Samples from before the event that
+    /// put the topology are of another one of the same name.
     ///
     /// # Errors
     /// The database failed, or a row is damaged.
     pub async fn link_samples(
         &self,
         resolution: SampleResolution,
-        (topology, link): (&Name, &Name),
-        from: Millis,
-        to: Millis,
+        SampledTopology { topology, created }: SampledTopology<'_>,
+        link: &Name,
+        (from, to): (Millis, Millis),
     ) -> Result<Vec<(Millis, LinkSample)>, JournalError> {
-        let samplings = self.link_samplings(resolution, from, to).await?;
+        let mut samplings = self.link_samplings(resolution, from, to).await?;
+        samplings.retain(|sampling| sampling.sequence >= created);
         let (step, first, to) = (column(resolution.step().0)?, clamped(resolution.block_of(from)), clamped(to));
         let rows: Vec<(i64, String)> = on_reader!(self, |connection| {
             let query = sqlx::query_as(statement::LINK_HISTORY_OF_LINK).bind(topology.as_str()).bind(link.as_str());
@@ -280,20 +303,20 @@ impl Journal {
     }
 
     /// The links of a topology at each instant of a resolution that was sampled, from `from` to before `to` or to the end
-    /// of the block that `from` is in.
+    /// of the block that `from` is in; samples from before the topology was put are left out.
     ///
     /// # Errors
     /// The database failed, or a row is damaged.
     pub async fn topology_samples(
         &self,
         resolution: SampleResolution,
-        topology: &Name,
-        from: Millis,
-        to: Millis,
+        SampledTopology { topology, created }: SampledTopology<'_>,
+        (from, to): (Millis, Millis),
     ) -> Result<Vec<SampledLink>, JournalError> {
         let block = resolution.block_of(from);
         let to = Millis(to.0.min(block.0.saturating_add(resolution.block_ms())));
-        let samplings = self.link_samplings(resolution, from, to).await?;
+        let mut samplings = self.link_samplings(resolution, from, to).await?;
+        samplings.retain(|sampling| sampling.sequence >= created);
         let rows = self.rows_of_block(resolution, block, topology.as_str()).await?;
         let read = rows.into_iter().filter_map(|(link, text)| {
             // A name that this program did not write names no link.

@@ -61,7 +61,7 @@ pub use batch::{Receipt, RecordBatch};
 pub use chain::{ChainDigest, ChainHead};
 pub use error::{AppendError, BatchError, JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};
 pub use history::{Past, PastFilter};
-pub use link_history::{LinkSampling, SampleChange, SampleResolution, SampledLink};
+pub use link_history::{LinkSampling, SampleChange, SampleResolution, SampledLink, SampledTopology};
 pub use retention::{EVENTS_FORGOTTEN_AT_ONCE, LinkHistoryAges, Retention};
 pub use stored_event::StoredEvent;
 pub use url::{DatabaseUrl, DatabaseUrlError, FileClaim};

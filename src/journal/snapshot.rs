@@ -32,6 +32,9 @@ pub(super) type SnapshotHead = (i64, i64, i64, Option<String>);
 #[derive(Serialize, Deserialize)]
 struct NetworkForm {
     name: StoredName,
+    /// Older versions did not keep it.
+    #[serde(default)]
+    created: u64,
     revision: u64,
     model_revision: u64,
     topology: TopologyRecord,
@@ -153,6 +156,7 @@ fn first_part(state: &State) -> Result<String, JournalError> {
     let forms = state.networks().map(|(name, network)| {
         Ok(NetworkForm {
             name: StoredName::from(name),
+            created: network.created().0,
             revision: network.revision().0,
             model_revision: network.model_revision().0,
             topology: TopologyRecord::of(name, network.topology())?,
@@ -203,6 +207,7 @@ impl SnapshotLoader {
         let networks = first.networks.iter().map(|form| {
             Ok(NetworkSnapshot {
                 name: form.name.0.clone(),
+                created: Sequence(form.created),
                 revision: Sequence(form.revision),
                 model_revision: Sequence(form.model_revision),
                 topology: Arc::new(form.topology.read(&form.name.0)?),

@@ -78,6 +78,9 @@ pub(super) async fn draw(app: &App, registry: &mut Registry) {
     registry.register("queue_limit_submissions", "How many may wait", limit);
     let sequence = Gauge::<u64, AtomicU64>::default();
     registry.register("journal_sequence", "The last event committed", sequence.clone());
+    let left_out = Gauge::<i64>::default();
+    left_out.set(i64::try_from(app.links_left_out()).unwrap_or(i64::MAX));
+    registry.register("link_history_left_out_links", "Links beyond those that are sampled", left_out);
     let gauges = NetworkGauges::default();
     gauges.register(registry);
     app.read(|state| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kernel::class::ClassType;
 use kernel::id::{Name, Sequence};
-use kernel::link_sample::{LinkSample, ReservedRange};
+use kernel::link_sample::{BandwidthRange, LinkSample};
 use kernel::topology::LinkState;
 use kernel::units::{Bandwidth, Millis};
 use serde_json::{Value, json};
@@ -68,10 +68,10 @@ const SAMPLED_BPS: u64 = 4_242;
 async fn sample(data: &Path) {
     let journal = Journal::open(&DatabaseUrl::Sqlite(data.join("watermaster.db"))).await.unwrap();
     let at = SampleResolution::Minute.floor(Millis(Clock::new().now().0 - 2 * 60 * 60 * 1_000));
-    let reserved = ReservedRange::at_once(SAMPLED_BPS);
+    let reserved = BandwidthRange::at_once(SAMPLED_BPS);
     let capacity = Bandwidth::saturating_from_bps(10_000_000_000);
     let (state, classes) = (LinkState::Up, [(ClassType::LOWEST, reserved)].into());
-    let sample = Some(LinkSample { state, capacity, max_reservable: capacity, reserved, classes });
+    let sample = Some(LinkSample { state, capacity, max_reservable: capacity, reserved, classes, measured: None });
     let name = |text: &str| Name::new(text).unwrap();
     let change = SampleChange { topology: name("nsfnet"), link: name("WA-CA1"), sample };
     let sampling = LinkSampling { at, sequence: Sequence(1) };

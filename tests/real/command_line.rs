@@ -107,6 +107,62 @@ fn bandwidth_is_asked_for_changed_and_let_go() {
 }
 
 #[test]
+fn plans_are_made_listed_shown_and_applied() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(&["--data", folder.path().to_str().unwrap()]);
+    let ask =
+        ["allocation", "create", "--topology", "nsfnet", "--ingress", "WA", "--egress", "CA1", "--class-type", "0"];
+    let others = ["WA-CA2", "WA-IL"];
+    for link in others {
+        words(&server, &["link", "set", "nsfnet", link, "--state", "down"]);
+    }
+    for _ in 0..2 {
+        words(&server, &[&ask[..], &["--bandwidth", "3G"]].concat());
+    }
+    for link in others {
+        words(&server, &["link", "set", "nsfnet", link, "--state", "up"]);
+    }
+    let made = words(&server, &["optimization", "create", "nsfnet", "--max-moves", "5"]);
+    assert!(made.contains("objective   max_utilisation") && made.contains("before      60 %"), "{made}");
+    let plans = json(&server, &["optimization", "list", "nsfnet", "--sort", "-sequence"]);
+    let plan = plans[0]["id"].as_str().unwrap();
+    assert!(words(&server, &["optimization", "show", "nsfnet", plan]).contains("WA-CA1"));
+    let applied = words(&server, &["optimization", "apply", "nsfnet", plan, "--through", "1"]);
+    assert_eq!(applied, "1 step made, 1 in all\n");
+    assert_eq!(json(&server, &["optimization", "show", "nsfnet", plan])["moves_done"], 1);
+    let requests = folder.path().join("requests.json");
+    std::fs::write(&requests, r#"[{"ingress": "WA", "egress": "NJ", "class_type": 1, "bandwidth_bps": 1000000000}]"#)
+        .unwrap();
+    let file = requests.to_str().unwrap();
+    let admit = ["optimization", "create", "nsfnet", "--objective", "admit_all", "--requests", file];
+    let admitted = words(&server, &[&admit[..], &["--apply"]].concat());
+    assert!(admitted.contains("after       1 Gbit/s") && admitted.contains("done        1"), "{admitted}");
+    std::fs::write(&requests, "[{").unwrap();
+    assert!(String::from_utf8(run(&server, &admit).stderr).unwrap().contains("requests.json"));
+    assert!(!run(&server, &["optimization", "show", "nsfnet", "none"]).status.success());
+}
+
+/// The tour of the README, pasted whole: every request is answered as its comment says.
+#[test]
+fn the_tour_of_the_readme_works_as_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(&["--data", folder.path().to_str().unwrap()]);
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let tour = readme.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let tour = tour.replace("http://127.0.0.1:8080", &format!("http://{}", server.address));
+    let script = tour.replace("curl -s", "curl -s -w '\\n%{http_code}\\n'");
+    let output = Command::new("bash").args(["-euc", &script]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let codes: Vec<_> =
+        said.lines().filter(|line| line.len() == 3 && line.bytes().all(|b| b.is_ascii_digit())).collect();
+    assert_eq!(codes, ["201", "200", "201", "201", "200", "201", "409", "200", "200"], "{said}");
+    let denied = said.lines().find(|line| line.contains("/problems/insufficient-bandwidth")).unwrap();
+    assert!(denied.contains("binding_links") && denied.contains("largest_admissible_bps"), "{denied}");
+    assert_eq!(said.matches("\"preempted\":[\"5\"]").count(), 2, "the dry run and the request name the newest: {said}");
+}
+
+#[test]
 fn topologies_links_and_events_are_at_hand() {
     let folder = tempfile::tempdir().unwrap();
     let server = Running::start(&["--data", folder.path().to_str().unwrap()]);

@@ -16,7 +16,7 @@ use kernel::topology::Topology;
 use kernel::units::{Bandwidth, Millis};
 use sqlx::{ConnectOptions, PgConnection};
 use tokio::time::timeout;
-use watermaster::app::{App, AppOptions, LspState, Mode, Tasks};
+use watermaster::app::{App, AppOptions, LspState, Mode, SampledTopology, Tasks};
 use watermaster::journal::{Journal, SampleResolution};
 use watermaster::southbound::Simulated;
 
@@ -247,8 +247,11 @@ async fn of_three_replicas_one_writes_each_sample() {
     let first = replicas[0].app.read(|state| state.allocations_after(None).next().map(|lsp| lsp.path[0])).unwrap();
     let link = ring().link(first).unwrap().name.clone();
     for replica in &replicas {
-        let found =
-            replica.app.link_history((&topology, &link), minute(0), minute(MINUTES), Millis(60_000)).await.unwrap();
+        let found = replica
+            .app
+            .link_history(SampledTopology::any(&topology), &link, (minute(0), minute(MINUTES)), Millis(60_000))
+            .await
+            .unwrap();
         let reserved: Vec<u64> = found.points.iter().map(|(_, sample)| sample.reserved.max_bps).collect();
         assert_eq!(reserved.len() as u64, MINUTES);
         assert!(reserved[..10].iter().all(|bps| *bps == 0), "{reserved:?}");

@@ -13,6 +13,7 @@ scratch=$1
 . tests/real/service.sh
 start_service "$scratch/schemathesis"
 
+export SCHEMATHESIS_HOOKS=schemathesis_hooks PYTHONPATH=$PWD/tests/real
 # Event streams never end by themselves, and a controller that is not there is rightly a 502, which the first check takes for
 # a defect: both have tests of their own. What schemathesis keeps, it keeps in the scratch folder.
 cd "$scratch"

@@ -35,6 +35,15 @@ pub struct LinkPast {
     pub reserved_max_bps: u64,
     /// The class types that had anything reserved.
     pub classes: Vec<ClassHistory>,
+    /// The mean of what switches counted over all traffic, in bit/s, over those samples of the period that know it, rounded
+    /// down; absent where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub measured_mean_bps: Option<u64>,
+    /// The most that switches counted in a sample of the period, in bit/s; absent where nothing was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub measured_max_bps: Option<u64>,
 }
 
 /// A period of a link's history.

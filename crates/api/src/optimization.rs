@@ -120,6 +120,36 @@ pub struct OptimizationAnswer {
     pub applied: bool,
 }
 
+/// A plan without its steps and links.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct OptimizationSummary {
+    /// By which the plan is read and applied.
+    pub id: String,
+    /// The sequence number of the last event before the plan.
+    pub sequence: u64,
+    /// What is to become better.
+    pub objective: ObjectiveName,
+    /// The objective before and after, and the bound.
+    pub value: ObjectiveValue,
+    /// The number of steps: moves and, of `admit_all`, admissions.
+    pub move_count: usize,
+    /// How many of the steps have been made.
+    pub moves_done: usize,
+    /// Whether all steps have been made.
+    pub applied: bool,
+}
+
+/// A page of plans.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct OptimizationPage {
+    /// In the order in which they were made.
+    pub items: Vec<OptimizationSummary>,
+    /// The cursor of the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<String>,
+}
+
 /// What a plan makes of its objective.
 #[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
 pub struct ObjectiveValue {

@@ -1,5 +1,6 @@
 //! What a link had at an instant, and what many instants come to: the mean and the maximum of a period. What must stay true:
-//! merging samples of periods gives what sampling the whole period would have given, but for the rounding of means.
+//! merging samples of periods gives what sampling the whole period would have given, but for the rounding of means. What was
+//! measured is a mean over the samples that know it, each for as long as its own period.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +11,9 @@ use crate::state::Network;
 use crate::topology::LinkState;
 use crate::units::{Bandwidth, Millis};
 
-/// The reserved bandwidth within a period, in bit/s. Of an instant both are the same.
+/// A bandwidth within a period, in bit/s. Of an instant both are the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct ReservedRange {
+pub struct BandwidthRange {
     /// The mean over the period, rounded down.
     pub mean_bps: u64,
     /// The most at any of its instants.
@@ -29,12 +30,14 @@ pub struct LinkSample {
     /// The maximum reservable bandwidth at the end.
     pub max_reservable: Bandwidth,
     /// What was reserved in all.
-    pub reserved: ReservedRange,
+    pub reserved: BandwidthRange,
     /// What was reserved by class type; a class type that is absent had nothing.
-    pub classes: BTreeMap<ClassType, ReservedRange>,
+    pub classes: BTreeMap<ClassType, BandwidthRange>,
+    /// What switches counted over all traffic; `None` where nothing was counted.
+    pub measured: Option<BandwidthRange>,
 }
 
-impl ReservedRange {
+impl BandwidthRange {
     /// Of an instant.
     pub fn at_once(bps: u64) -> Self {
         Self { mean_bps: bps, max_bps: bps }
@@ -42,7 +45,7 @@ impl ReservedRange {
 }
 
 impl LinkSample {
-    /// A link as it is; `None` if the network has no such link.
+    /// A link as the books have it; `None` if the network has no such link.
     pub fn of(network: &Network, ix: LinkIx) -> Option<Self> {
         let (ledger, link) = (network.ledger(), network.topology().link(ix)?);
         let sums = by_class(ledger.slots(), &ledger.booked(ix));
@@ -51,10 +54,11 @@ impl LinkSample {
             state: link.state,
             capacity: link.capacity,
             max_reservable: link.max_reservable,
-            reserved: ReservedRange::at_once(sums.iter().fold(0_u64, |sum, bps| sum.saturating_add(*bps))),
+            reserved: BandwidthRange::at_once(sums.iter().fold(0_u64, |sum, bps| sum.saturating_add(*bps))),
             classes: held
-                .filter_map(|(bps, number)| Some((ClassType::new(number)?, ReservedRange::at_once(*bps))))
+                .filter_map(|(bps, number)| Some((ClassType::new(number)?, BandwidthRange::at_once(*bps))))
                 .collect(),
+            measured: None,
         })
     }
 
@@ -66,10 +70,13 @@ impl LinkSample {
         let mut merged = first.clone();
         let mut sums: BTreeMap<Option<ClassType>, u128> = BTreeMap::new();
         let mut whole = u128::from(lasts.0);
+        let mut measured = MeasuredSum::default();
         first.add_to(&mut sums, lasts);
+        measured.add(first.measured, lasts);
         for (sample, lasts) in samples {
             whole = whole.saturating_add(u128::from(lasts.0));
             sample.add_to(&mut sums, lasts);
+            measured.add(sample.measured, lasts);
             if severity(sample.state) > severity(merged.state) {
                 merged.state = sample.state;
             }
@@ -85,6 +92,7 @@ impl LinkSample {
             merged.reserved.mean_bps = mean(None);
             merged.classes.iter_mut().for_each(|(class_type, range)| range.mean_bps = mean(Some(*class_type)));
         }
+        merged.measured = measured.range();
         Some(merged)
     }
 
@@ -95,6 +103,31 @@ impl LinkSample {
             let sum = sums.entry(key).or_default();
             *sum = sum.saturating_add(u128::from(range.mean_bps).saturating_mul(u128::from(lasts.0)));
         }
+    }
+}
+
+/// What was measured over the samples that know it.
+#[derive(Default)]
+struct MeasuredSum {
+    /// Bandwidth times time.
+    sum: u128,
+    /// Over how long it is known, in milliseconds.
+    known_ms: u128,
+    max_bps: u64,
+}
+
+impl MeasuredSum {
+    fn add(&mut self, measured: Option<BandwidthRange>, lasts: Millis) {
+        let Some(range) = measured else { return };
+        self.known_ms = self.known_ms.saturating_add(u128::from(lasts.0));
+        let product = u128::from(range.mean_bps).saturating_mul(u128::from(lasts.0));
+        self.sum = self.sum.saturating_add(product);
+        self.max_bps = self.max_bps.max(range.max_bps);
+    }
+
+    fn range(&self) -> Option<BandwidthRange> {
+        let mean = self.sum.checked_div(self.known_ms)?;
+        Some(BandwidthRange { mean_bps: u64::try_from(mean).unwrap_or(u64::MAX), max_bps: self.max_bps })
     }
 }
 
@@ -111,14 +144,25 @@ mod tests {
     use super::*;
 
     fn sample(state: LinkState, classes: &[(u8, u64)]) -> LinkSample {
-        let class = |(number, bps): &(u8, u64)| (ClassType::new(*number).unwrap(), ReservedRange::at_once(*bps));
+        let class = |(number, bps): &(u8, u64)| (ClassType::new(*number).unwrap(), BandwidthRange::at_once(*bps));
         LinkSample {
             state,
             capacity: Bandwidth::saturating_from_bps(100),
             max_reservable: Bandwidth::saturating_from_bps(100),
-            reserved: ReservedRange::at_once(classes.iter().map(|(_, bps)| bps).sum()),
+            reserved: BandwidthRange::at_once(classes.iter().map(|(_, bps)| bps).sum()),
             classes: classes.iter().map(class).collect(),
+            measured: None,
         }
+    }
+
+    #[test]
+    fn what_was_measured_is_the_mean_of_the_samples_that_know_it() {
+        let known = |bps| LinkSample { measured: Some(BandwidthRange::at_once(bps)), ..sample(LinkState::Up, &[]) };
+        let samples = [known(10), sample(LinkState::Up, &[]), known(40)];
+        let merged = LinkSample::merged(samples.iter().zip([Millis(2), Millis(7), Millis(1)])).unwrap();
+        assert_eq!(merged.measured, Some(BandwidthRange { mean_bps: 20, max_bps: 40 }));
+        let unknown = LinkSample::merged(samples[1..2].iter().zip([Millis(7)])).unwrap();
+        assert_eq!(unknown.measured, None, "unknown is not nothing");
     }
 
     #[test]
@@ -129,10 +173,10 @@ mod tests {
             sample(LinkState::Maintenance, &[(0, 30)]),
         ];
         let merged = LinkSample::merged(samples.iter().zip([Millis(2), Millis(1), Millis(1)])).unwrap();
-        assert_eq!((merged.state, merged.reserved), (LinkState::Down, ReservedRange { mean_bps: 32, max_bps: 50 }));
+        assert_eq!((merged.state, merged.reserved), (LinkState::Down, BandwidthRange { mean_bps: 32, max_bps: 50 }));
         let of = |number| merged.classes[&ClassType::new(number).unwrap()];
-        assert_eq!(of(0), ReservedRange { mean_bps: 12, max_bps: 30 });
-        assert_eq!(of(2), ReservedRange { mean_bps: 20, max_bps: 40 });
+        assert_eq!(of(0), BandwidthRange { mean_bps: 12, max_bps: 30 });
+        assert_eq!(of(2), BandwidthRange { mean_bps: 20, max_bps: 40 });
         assert_eq!(LinkSample::merged([]), None);
     }
 

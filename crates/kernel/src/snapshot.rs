@@ -20,6 +20,8 @@ use super::topology::Topology;
 pub struct NetworkSnapshot {
     /// The topology's name.
     pub name: Name,
+    /// The event that first put the topology.
+    pub created: Sequence,
     /// The event that last changed the topology.
     pub revision: Sequence,
     /// The event that last changed the bandwidth model.
@@ -50,6 +52,7 @@ impl State {
             let graph = Arc::new(Graph::new(&snapshot.topology));
             let mut network = Network::new(snapshot.topology, graph, snapshot.model);
             (network.revision, network.model_revision) = (snapshot.revision, snapshot.model_revision);
+            network.created = snapshot.created;
             network.reported = Arc::new(snapshot.reported.into_iter().collect());
             network.set_maintenances(snapshot.maintenances.into_iter().map(|one| (one.id, Arc::new(one))).collect());
             state.networks.insert(snapshot.name, Arc::new(network));

@@ -51,6 +51,7 @@ pub struct State {
 /// A topology with its model and its books.
 #[derive(Clone)]
 pub struct Network {
+    pub(super) created: Sequence,
     pub(super) revision: Sequence,
     pub(super) model_revision: Sequence,
     pub(super) topology: Arc<Topology>,
@@ -200,8 +201,9 @@ impl State {
 impl Network {
     pub(super) fn new(topology: Arc<Topology>, graph: Arc<Graph>, model: Arc<BandwidthModel>) -> Self {
         let ledger = Ledger::new(&topology, &model);
-        let (revision, model_revision) = (Sequence(0), Sequence(0));
+        let (created, revision, model_revision) = (Sequence(0), Sequence(0), Sequence(0));
         Self {
+            created,
             revision,
             model_revision,
             topology,
@@ -258,6 +260,11 @@ impl Network {
     /// The links that are not up because a controller saw it, by name.
     pub fn reported(&self) -> impl ExactSizeIterator<Item = &Name> {
         self.reported.iter()
+    }
+
+    /// The event that first put the topology: another one of the same name, put after this one was deleted, has another.
+    pub fn created(&self) -> Sequence {
+        self.created
     }
 
     /// The event that last changed the topology.
@@ -352,7 +359,8 @@ impl Network {
 impl PartialEq for Network {
     /// The graph is left out: it follows from the topology.
     fn eq(&self, other: &Self) -> bool {
-        self.revision == other.revision
+        self.created == other.created
+            && self.revision == other.revision
             && self.model_revision == other.model_revision
             && self.topology == other.topology
             && self.model == other.model

@@ -160,6 +160,9 @@ pub struct LinkReport {
     pub problem: Option<Arc<str>>,
 }
 
+/// For how long the load of a link is believed that is not measured any more.
+const LOAD_KEPT_MS: u64 = 10_000;
+
 /// What a link was measured to carry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Load {
@@ -167,6 +170,13 @@ pub struct Load {
     pub carried_bps: u64,
     /// When it was measured.
     pub at: Millis,
+}
+
+impl Load {
+    /// Whether it was measured lately.
+    pub fn is_fresh(&self, now: Millis) -> bool {
+        now.0.saturating_sub(self.at.0) < LOAD_KEPT_MS
+    }
 }
 
 impl StatusCell {

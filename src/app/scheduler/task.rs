@@ -31,8 +31,6 @@ const REPORTS_AT_ONCE_MAX: usize = 256;
 const ROUNDS_MAX: usize = 8;
 /// The longest sleep of the scheduler.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
-/// For how long the load of a link is believed that is not measured any more.
-const LOAD_KEPT_MS: u64 = 10_000;
 /// How long it waits after the writer was too busy: the first time, and at most.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_millis(800);
@@ -199,7 +197,7 @@ impl SchedulerTask {
                 _ => {}
             }
             if let Some(loads) = loads {
-                let fresh = |load: &Load| now.0.saturating_sub(load.at.0) < LOAD_KEPT_MS;
+                let fresh = |load: &Load| load.is_fresh(now);
                 dispatcher
                     .measure(state, |topology, link| Some(loads.link(topology, link).load.filter(fresh)?.carried_bps));
             }

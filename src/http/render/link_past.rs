@@ -18,5 +18,7 @@ pub(in crate::http) fn link_past(sample: &LinkSample) -> LinkPast {
         reserved_mean_bps: sample.reserved.mean_bps,
         reserved_max_bps: sample.reserved.max_bps,
         classes: classes.collect(),
+        measured_mean_bps: sample.measured.map(|range| range.mean_bps),
+        measured_max_bps: sample.measured.map(|range| range.max_bps),
     }
 }

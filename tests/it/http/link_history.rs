@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 use kernel::units::Millis;
 use serde_json::{Value, json};
 use watermaster::app::{AppOptions, LinkHistoryAges, Retention};
-use watermaster::journal::{Journal, SampleResolution};
+use watermaster::journal::{Journal, SampleResolution, SampledTopology};
 
-use super::harness::{PAIR, TestService};
+use super::harness::{PAIR, TRIANGLE, TestService};
 
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
@@ -128,6 +128,35 @@ async fn forget(journal: &Journal, now: Millis) {
     while journal.forget_some_link_history(&Retention::default(), now).await.unwrap() > 0 {}
 }
 
+/// A topology that was deleted and put again is another one: what was sampled before, also in the same minute and in merged
+/// periods, is not its past.
+#[tokio::test]
+async fn another_topology_of_the_same_name_has_no_past() {
+    let service = TestService::with(PAIR).await;
+    let id = service.admit(0, 30_000_000).await;
+    sample(&service, 0..20).await;
+    assert_eq!(points(&service, 0, 60, 1).await.1.len(), 20);
+    service.delete(&format!("/v1/allocations/{id}")).await;
+    assert_eq!(service.send("DELETE", "/v1/topologies/net", &[], "").await.status, StatusCode::NO_CONTENT);
+    service.send("PUT", "/v1/topologies/net", &[], PAIR).await;
+    assert_eq!(points(&service, 0, 60, 1).await.1.len(), 0);
+    let then = service.get(&format!("/v1/topologies/net/history?at={}", at(5))).await.json();
+    assert_eq!(then["links"], json!([]));
+    sample(&service, 20..46).await;
+    let (_, found) = points(&service, 0, 60, 15).await;
+    assert_eq!(figures(&found), [(at(15), 0, 0), (at(30), 0, 0), (at(45), 0, 0)]);
+    // What was merged of the old one is not seen either when the minutes are gone.
+    forget(&service.journal().await, minute(3 * 24 * 60)).await;
+    assert_eq!(figures(&points(&service, 0, 60, 15).await.1), [(at(15), 0, 0), (at(30), 0, 0)]);
+    // A change of the topology leaves its past.
+    service.send("PUT", "/v1/topologies/net", &[], TRIANGLE).await;
+    assert_eq!(points(&service, 0, 60, 15).await.1.len(), 2);
+    let folder = service.leave().await;
+    let service = TestService::open_with(folder, AppOptions::default()).await;
+    assert_eq!(points(&service, 0, 60, 15).await.1.len(), 2, "a restart makes no other topology of it");
+    service.close().await;
+}
+
 /// A row is written where something changed, and one a block where nothing did.
 #[tokio::test]
 async fn a_link_at_rest_takes_a_row_a_block() {
@@ -194,7 +223,10 @@ async fn another_service_on_the_database_goes_on_where_the_first_one_ended() {
     service.journal().await.carry_link_history(&copy).await.unwrap();
     let name = |text: &str| kernel::id::Name::new(text).unwrap();
     let (topology, link) = (name("net"), name("ab"));
-    let carried = copy.link_samples(SampleResolution::Minute, (&topology, &link), minute(0), minute(9)).await.unwrap();
+    let carried = copy
+        .link_samples(SampleResolution::Minute, SampledTopology::any(&topology), &link, (minute(0), minute(9)))
+        .await
+        .unwrap();
     assert_eq!(carried.len(), 5);
     service.close().await;
 }

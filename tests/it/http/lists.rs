@@ -170,6 +170,20 @@ async fn lists_are_sorted_and_cut() {
     ] {
         assert_eq!(service.get(path).await.status.as_u16(), status, "{path}");
     }
+    for (path, field, there) in [
+        ("/v1/allocations?fields=id,colour", "`colour`", "`bandwidth_bps`"),
+        ("/v1/topologies/net/links?fields=id", "`id`", "`utilisation_ppm`"),
+        ("/v1/topologies/net/links/ab?fields=items", "`items`", "`measured_bps`"),
+        ("/v1/events?fields=happened", "`happened`", "`sequence`"),
+        ("/v1/topologies?fields=next", "`next`", "`topology`"),
+        ("/v1/topologies/net/history?fields=x", "`x`", "`step_ms`"),
+    ] {
+        let answer = service.get(path).await;
+        assert_eq!((answer.status.as_u16(), answer.problem()), (400, "malformed-query".to_owned()), "{path}");
+        let problem = answer.json();
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(problem["field"] == "fields" && detail.contains(field) && detail.contains(there), "{path}: {detail}");
+    }
     service.close().await;
 }
 
@@ -214,6 +228,8 @@ async fn every_list_is_sorted_by_the_server() {
         ("tokens", "`last_used_at`"),
         ("aggregators", "`-heard_at`"),
         ("controllers", "`-topology`"),
+        ("topologies/net/maintenances", "`-starts_at`"),
+        ("topologies/net/optimizations", "`-move_count`"),
         ("contents?name=x", "`heard_at`"),
         ("broker/clients", "`-waiting_bytes`"),
         ("broker/retained", "`-payload_bytes`"),
@@ -227,6 +243,14 @@ async fn every_list_is_sorted_by_the_server() {
         );
         assert_eq!(answer.json()["field"], "sort", "{list}");
         assert!(answer.json()["detail"].as_str().unwrap().contains(key), "{list}: {answer:?}");
+    }
+    // Every list of the document takes `fields`, and knows the members of its items.
+    let document = serde_json::to_value(watermaster::http::document()).unwrap();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let answer = &item["get"]["responses"]["200"]["content"]["application/json"];
+        let parameters = item["get"]["parameters"].as_array().into_iter().flatten();
+        let fields = parameters.filter(|one| one["name"] == "fields").count();
+        assert_eq!(fields, usize::from(answer.is_object()), "{path}");
     }
     let order = service.get("/v1/events?order=sideways").await.json();
     assert_eq!((&order["field"], order["detail"].as_str().unwrap().contains("`desc`")), (&json!("order"), true));

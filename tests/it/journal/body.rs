@@ -8,14 +8,14 @@ use kernel::allocation::Allocation;
 use kernel::annotation::{Annotation, AnnotationField};
 use kernel::class::ClassType;
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
-use kernel::link_sample::{LinkSample, ReservedRange};
+use kernel::link_sample::{BandwidthRange, LinkSample};
 use kernel::topology::LinkState;
 use kernel::units::{Bandwidth, Millis};
 use kernel::{ApplyError, State};
 use watermaster::app::{CarryError, check_chain};
 use watermaster::journal::{
     AnnotationFilter, AppendError, DatabaseUrl, Journal, JournalError, LinkHistoryAges, LinkSampling, Past, PastFilter,
-    Receipt, RecordBatch, Retention, SampleChange, SampleResolution,
+    Receipt, RecordBatch, Retention, SampleChange, SampleResolution, SampledTopology,
 };
 
 use super::fixture::{World, name, receipt};
@@ -459,13 +459,14 @@ pub(crate) async fn the_chain_breaks_where_a_row_was_changed(journal: &Journal, 
 
 /// What a link has of one class.
 fn sample_of(bps: u64) -> LinkSample {
-    let reserved = ReservedRange::at_once(bps);
+    let reserved = BandwidthRange::at_once(bps);
     LinkSample {
         state: LinkState::Up,
         capacity: Bandwidth::saturating_from_bps(1_000),
         max_reservable: Bandwidth::saturating_from_bps(900),
         reserved,
         classes: [(ClassType::LOWEST, reserved)].into(),
+        measured: (bps > 5).then_some(BandwidthRange { mean_bps: bps, max_bps: 2 * bps }),
     }
 }
 
@@ -489,7 +490,7 @@ pub(crate) async fn samples_of_links_are_kept_and_forgotten(journal: &Journal) {
     assert!(put(60, &[(&one, Some(8))]).await);
 
     let of = async |link: &Name, from: u64, to: u64| {
-        let found = journal.link_samples(MINUTE, (&net, link), at(from), at(to)).await.unwrap();
+        let found = journal.link_samples(MINUTE, SampledTopology::any(&net), link, (at(from), at(to))).await.unwrap();
         found.into_iter().map(|(at, sample)| (at.0 / 60_000, sample.reserved.max_bps)).collect::<Vec<_>>()
     };
     assert_eq!(of(&one, 0, 100).await, [(50, 5), (51, 5), (53, 6), (60, 8)]);
@@ -497,10 +498,13 @@ pub(crate) async fn samples_of_links_are_kept_and_forgotten(journal: &Journal) {
     assert_eq!(of(&one, 51, 60).await, [(51, 5), (53, 6)]);
     let nearest = journal.nearest_link_sampling(MINUTE, at(59)).await.unwrap().unwrap();
     assert_eq!(nearest, LinkSampling { at: at(53), sequence: Sequence(53) });
-    let then = journal.topology_samples(MINUTE, &net, at(53), at(54)).await.unwrap();
+    let then = journal.topology_samples(MINUTE, SampledTopology::any(&net), (at(53), at(54))).await.unwrap();
     assert_eq!(then.len(), 2);
     assert_eq!((&then[0].link, &then[0].samples), (&one, &vec![(at(53), sample_of(6))]));
     assert!(then[1].samples.is_empty());
+    let later = SampledTopology { topology: &net, created: Sequence(52) };
+    let found = journal.link_samples(MINUTE, later, &one, (at(0), at(100))).await.unwrap();
+    assert_eq!(found.iter().map(|(at, _)| at.0 / 60_000).collect::<Vec<_>>(), [53, 60], "of this topology");
 
     let ages = LinkHistoryAges { minutes: Duration::from_secs(3_600), ..LinkHistoryAges::default() };
     let retention = Retention { link_history: ages, ..Retention::default() };

@@ -176,6 +176,22 @@ impl Client {
         self.send(Method::DELETE, url, HeaderMap::new(), None).await.map(drop)
     }
 
+    /// A page of any list under `/v1`, such as `["topologies", "nsfnet", "links"]`, with some members of its items alone. `T` has
+    /// those members.
+    ///
+    /// # Errors
+    /// There is no such list or member, or the service does not answer.
+    pub async fn list_fields<T: DeserializeOwned>(
+        &self,
+        list: &[&str],
+        page: PageRequest<'_>,
+        fields: &[&str],
+    ) -> Result<Page<T>, ClientError> {
+        let mut query = page.query();
+        query.push(("fields", fields.join(",")));
+        self.get(self.url(&[&["v1"], list].concat(), &query)).await
+    }
+
     /// A page of the gateways that offer a name, which may be an MQTT filter.
     ///
     /// # Errors

@@ -16,7 +16,9 @@ use crate::instant::Instant;
 use crate::link::{LinkDocument, LinkOutcome, LinkPage, LinkRequest};
 use crate::link_history::{LinkHistoryAnswer, TopologyHistoryAnswer};
 use crate::maintenance::{MaintenanceDocument, MaintenanceOutcome, MaintenancePage, MaintenanceRequest};
-use crate::optimization::{OptimizationAnswer, OptimizationApplied, OptimizationRequest, PlanApplyRequest};
+use crate::optimization::{
+    OptimizationAnswer, OptimizationApplied, OptimizationPage, OptimizationRequest, PlanApplyRequest,
+};
 use crate::path::HeadroomAnswer;
 use crate::tenant::{TenantDocument, TenantPage, TenantRequest};
 use crate::topology::{MissingCapacity, TopologyDocument, TopologyFormat, TopologyOutcome, TopologyPage};
@@ -224,6 +226,18 @@ impl Client {
     ) -> Result<OptimizationAnswer, ClientError> {
         let url = self.url(&["v1", "topologies", topology, "optimizations"], &[]);
         read(self.send(Method::POST, url, HeaderMap::new(), Some(json(request)?)).await?).await
+    }
+
+    /// A page of the plans that the replica keeps.
+    ///
+    /// # Errors
+    /// There is no such topology.
+    pub async fn optimization_list(
+        &self,
+        topology: &str,
+        page: PageRequest<'_>,
+    ) -> Result<OptimizationPage, ClientError> {
+        self.get(self.url(&["v1", "topologies", topology, "optimizations"], &page.query())).await
     }
 
     /// A plan that was proposed or applied, and how many of its steps have been made.

@@ -32,6 +32,7 @@ pub(super) fn put_topology(
         ),
     };
     let mut new = Network::new(Arc::clone(topology), Arc::new(Graph::new(topology)), model);
+    new.created = old.as_ref().map_or(sequence, |old| old.created);
     new.revision = sequence;
     new.model_revision = old.as_ref().map_or(sequence, |old| old.model_revision);
     if let Some(old) = &old {
@@ -64,7 +65,7 @@ pub(super) fn set_model(
     let missing = || ApplyError::NoTopology { at: sequence, name: name.clone() };
     let old = state.networks.get(name).ok_or_else(missing)?;
     let mut new = Network::new(Arc::clone(&old.topology), Arc::clone(&old.graph), Arc::clone(model));
-    new.revision = old.revision;
+    (new.created, new.revision) = (old.created, old.revision);
     new.reported = Arc::clone(&old.reported);
     new.keep_maintenances(old);
     new.model_revision = sequence;

@@ -1,6 +1,9 @@
 //! What a controller sees of the links.
 
+use super::super::harness::PAIR;
 use super::*;
+use axum::http::StatusCode;
+use kernel::units::Millis;
 use watermaster::app::AppOptions;
 use watermaster::southbound::Adjacency;
 
@@ -36,6 +39,17 @@ async fn a_cut_link_is_noticed_and_its_return_too() {
     network.send_bytes(Dpid(1), PortNo(2), 5_000_000);
     let seen = until(&service, "/v1/topologies/ring/links/12", |seen| seen["measured_bps"].as_u64() > Some(0)).await;
     assert!(seen["measured_at"].is_string());
+    // What was counted is sampled with the rest; where nothing is known, nothing is said.
+    service.app.sample_links(Millis(1_893_801_600_000)).await.unwrap();
+    let then = service.get("/v1/topologies/ring/history?at=2030-01-05T00:00:00Z").await.json();
+    let link = |name: &str| then["links"].as_array().unwrap().iter().find(|one| one["link"] == name).unwrap().clone();
+    assert!(link("12")["measured_mean_bps"].is_u64() && link("12")["measured_max_bps"].is_u64(), "{then}");
+    let uncontrolled = service.send("PUT", "/v1/topologies/net", &[], PAIR).await;
+    assert_eq!(uncontrolled.status, StatusCode::CREATED);
+    service.app.sample_links(Millis(1_893_801_660_000)).await.unwrap();
+    let past = "/v1/topologies/net/links/ab/history?from=2030-01-05T00:00:00Z&to=2030-01-05T00:05:00Z";
+    let points = service.get(past).await.json()["points"].clone();
+    assert!(points[0].is_object() && points[0].get("measured_mean_bps").is_none(), "{points}");
     assert_eq!(service.get("/v1/topologies/ring/links/34").await.json()["state"], "down");
     service.close().await;
 }
