@@ -213,11 +213,11 @@ function One(props: { id: string }) {
           {one.protection ? <><dt>Protection</dt><dd>{one.protection.kind}, no shared {SHARED[one.protection.disjoint ?? "link"]}{one.protection.revertive ? ", traffic returns" : ""}</dd></> : null}
           {one.reverts_to ? <><dt>Returns to</dt><dd><PathText path={one.reverts_to} /></dd></> : null}
           {one.aggregator ? <><dt>Aggregator</dt><dd>{one.aggregator}</dd></> : null}
-          <dt>Admitted</dt><dd>{new Date(one.created_at).toLocaleString("en-GB")}</dd>
-          {isHeld(one) ? <><dt>Held until</dt><dd>{new Date(one.held_until!).toLocaleString("en-GB")}; then it lapses, unless it is committed before</dd></> : null}
-          {one.starts_at ? <><dt>Starts</dt><dd>{new Date(one.starts_at).toLocaleString("en-GB")}</dd></> : null}
-          {one.expires_at ? <><dt>Expires</dt><dd>{new Date(one.expires_at).toLocaleString("en-GB")}</dd></> : null}
-          {one.ended_at ? <><dt>Ended</dt><dd>{new Date(one.ended_at).toLocaleString("en-GB")}</dd></> : null}
+          <dt>Admitted</dt><dd>{dateAndTime(one.created_at)}</dd>
+          {isHeld(one) ? <><dt>Held until</dt><dd>{dateAndTime(one.held_until!)}; then it lapses, unless it is committed before</dd></> : null}
+          {one.starts_at ? <><dt>Starts</dt><dd>{dateAndTime(one.starts_at)}</dd></> : null}
+          {one.expires_at ? <><dt>Expires</dt><dd>{dateAndTime(one.expires_at)}</dd></> : null}
+          {one.ended_at ? <><dt>Ended</dt><dd>{dateAndTime(one.ended_at)}</dd></> : null}
           {cause ? <><dt>Left its path</dt><dd>{CAUSES[cause.cause] ?? cause.cause}{by ? <>; for <a href={href("allocations", by)}>allocation {by}</a></> : null}</dd></> : null}
         </dl>
         {one.ended_at || !may("request") ? null : <div class="buttons"><Commit one={one} /> <button onClick={() => setAsked("resize")}>Resize …</button> <button onClick={() => setAsked("release")}>Release …</button></div>}
@@ -277,15 +277,16 @@ function Release(props: { of: Allocation[]; close: () => void }) {
   const release = async () => {
     setBusy(true);
     const failed: string[] = [];
+    const released: Allocation[] = [];
     let last: unknown;
     for (const one of props.of)
-      await ask("DELETE", `/v1/allocations/${one.id}`).catch((error) => {
-        // Who is gone already is as wanted.
+      await ask("DELETE", `/v1/allocations/${one.id}`).then(() => released.push(one), (error) => {
+        // One that is gone already is as wanted, and not to be booked again by an undo.
         if (!(error instanceof Refused && error.status === 404)) (failed.push(one.id), (last = error));
       });
     setBusy(false);
+    if (released.length) say(only ? `Allocation ${only.id} is released.` : `${count(released.length, "allocation")} ${released.length === 1 ? "is" : "are"} released: ${sum(released)}.`, false, () => undo(released));
     if (failed.length) return setError(props.of.length === 1 ? last : new Error(`${count(failed.length, "allocation")} could not be released: ${failed.slice(0, 20).join(", ")}. ${String((last as Error).message)}`));
-    say(only ? `Allocation ${only.id} is released.` : `${count(props.of.length, "allocation")} are released: ${sum(props.of)}.`, false, () => undo(props.of));
     props.close();
   };
   return (
@@ -302,18 +303,15 @@ function Release(props: { of: Allocation[]; close: () => void }) {
   );
 }
 
-/** Books again what was released, one after the other; the first that cannot be ends it, with the reason. */
+/** Books again what was released, all of it or nothing. */
 async function undo(released: Allocation[]): Promise<void> {
   say("Booking again …");
-  const made: string[] = [];
-  for (const one of released) {
-    try {
-      made.push(await bookAgain(one));
-    } catch (error) {
-      return say(`Allocation ${one.id} cannot be booked again. ${error instanceof Error ? error.message : error}${made.length ? ` ${count(made.length, "allocation")} before it could.` : ""}`, true);
-    }
+  try {
+    const made = await bookAgain(released);
+    say(made.length === 1 ? `It is booked again, as allocation ${made[0]}.` : `${count(made.length, "allocation")} are booked again.`);
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error), true);
   }
-  say(made.length === 1 ? `It is booked again, as allocation ${made[0]}.` : `${count(made.length, "allocation")} are booked again.`);
 }
 
 /** What was previewed is what is sent. */

@@ -11,6 +11,7 @@ export type Allocation = Schemas["Allocation"] & { id: string };
 export type AllocationOutcome = Schemas["AllocationOutcome"];
 export type AllocationPage = Omit<Schemas["AllocationPage"], "items"> & { items: Allocation[] };
 export type AllocationRequest = Schemas["AllocationRequest"];
+export type BatchOutcome = Schemas["BatchOutcome"];
 export type Availability = Schemas["AvailabilityAnswer"];
 export type AllocationState = Schemas["AllocationState"];
 export type Effects = Schemas["Effects"];

@@ -5,7 +5,7 @@ import { Feed } from "./feed";
 import { connection, happenings, readiness } from "./live";
 import { State } from "./parts";
 import { Table } from "./table";
-import { count } from "./units";
+import { count, dateAndTime } from "./units";
 
 const ASK_EVERY_MS = 3_000;
 
@@ -42,7 +42,7 @@ export function Health() {
           <h2>Journal</h2>
           <dl>
             <dt>Database</dt><dd>{offline ? <span class="quiet">not known</span> : <Sign good={ready?.journal ?? false} yes="answers" no="does not answer" />}</dd>
-            <dt>Last event</dt><dd>{ready?.sequence.toLocaleString("en") ?? "…"}{happenings.value.length ? `, at ${new Date(happenings.value.at(-1)!.at).toLocaleString("en-GB")}` : ""}</dd>
+            <dt>Last event</dt><dd>{ready?.sequence.toLocaleString("en") ?? "…"}{happenings.value.length ? `, at ${dateAndTime(happenings.value.at(-1)!.at)}` : ""}</dd>
             <Average numbers={numbers} name="journal_append_duration_seconds" title="Writing a batch" />
             <Average numbers={numbers} name="decision_batch_duration_seconds" title="Deciding a batch" />
           </dl>

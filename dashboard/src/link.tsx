@@ -10,7 +10,7 @@ import { useReading } from "./reading";
 import { href, route } from "./route";
 import { may } from "./session";
 import { Table } from "./table";
-import { className, count, parseRate, percent, rate } from "./units";
+import { className, count, dateAndTime, parseRate, percent, rate } from "./units";
 
 /** So many allocations of a link are read, the largest. */
 const READ_MAX = 5_000;
@@ -59,12 +59,12 @@ function OneLink(props: { topology: string; name: string }) {
         </section>
       </div>
       <section>
-        <h2>On it: {count(link.allocation_count, "allocation")}, {rate(link.reserved_bps)}</h2>
-        <OnIt link={link} living={living} />
-      </section>
-      <section>
         <h2>In and out of service</h2>
         <Service topology={props.topology} link={link} />
+      </section>
+      <section>
+        <h2>On it: {count(link.allocation_count, "allocation")}, {rate(link.reserved_bps)}</h2>
+        <OnIt link={link} living={living} />
       </section>
     </article>
   );
@@ -172,7 +172,7 @@ function OnIt(props: { link: Link; living: Allocation[] | undefined }) {
         { title: "Class", cell: (one) => <ClassMark classType={one.class_type} />, value: (one) => one.class_type },
         { title: "Bandwidth", number: true, cell: (one) => rate(one.bandwidth_bps), value: (one) => one.bandwidth_bps },
         { title: "Hops", number: true, cell: (one) => one.path.length, value: (one) => one.path.length },
-        { title: "Since", cell: (one) => new Date(one.created_at).toLocaleString("en-GB"), value: (one) => one.created_at },
+        { title: "Since", cell: (one) => dateAndTime(one.created_at), value: (one) => one.created_at },
       ]}
     />
   );

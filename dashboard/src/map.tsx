@@ -29,7 +29,7 @@ export function MapView() {
   if (topologies.value && !topologies.value.length)
     return (
       <Empty title="There is no topology yet">
-        <p>Upload one on the <a href={href("topologies")}>Topologies</a> page: GraphML, GML, SNDlib, RFC 8345 or native JSON.</p>
+        <p>Upload one on the <a href={href("topologies")}>Topologies</a> page: GraphML, GML, SNDlib, REPETITA, RFC 8345, networkx, CSV or native JSON.</p>
       </Empty>
     );
   const ready = layout.value?.topology === name && links.value?.topology === name;

@@ -28,7 +28,7 @@ export const pictured = computed<Link[]>(() => {
     const reserved = new Map(one.classes.map((held) => [held.class_type, held.reserved_max_bps]));
     const classes = link.classes.map((own) => ({ ...own, reserved_bps: reserved.get(own.class_type) ?? 0, borrowed_bps: 0, lent_bps: 0 }));
     const utilisation_ppm = one.max_reservable_bps ? Math.floor((one.reserved_max_bps * 1e6) / one.max_reservable_bps) : one.reserved_max_bps ? 1e6 : 0;
-    return [{ ...link, state: one.state, capacity_bps: one.capacity_bps, max_reservable_bps: one.max_reservable_bps, reserved_bps: one.reserved_max_bps, utilisation_ppm, classes, measured_bps: undefined }];
+    return [{ ...link, state: one.state, capacity_bps: one.capacity_bps, max_reservable_bps: one.max_reservable_bps, reserved_bps: one.reserved_max_bps, utilisation_ppm, classes, measured_bps: one.measured_mean_bps }];
   });
   return links.sort((one, two) => two.utilisation_ppm - one.utilisation_ppm || two.reserved_bps - one.reserved_bps);
 });

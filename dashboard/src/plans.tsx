@@ -2,14 +2,14 @@
 // what failures would take with them. Neither changes anything by being asked for.
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { ask, ofTopology, Refused, type Affected, type Applied, type FailureSet, type Growth, type Link, type Objective, type Plan, type Scenario, type Study, type Subject } from "./api";
+import { ask, ofTopology, Refused, type Affected, type AllocationRequest, type Applied, type FailureSet, type Growth, type Link, type Objective, type Plan, type Scenario, type Study, type Subject } from "./api";
 import { MiniMap } from "./canvas";
-import { busiest, layout, pin, topology } from "./live";
+import { busiest, happenings, layout, model, pin, topology } from "./live";
 import { Ask, Empty, Failure, LinkName, NAMED, NodeName, PathText, say, Share } from "./parts";
 import { href, param, route } from "./route";
 import { may } from "./session";
 import { Table } from "./table";
-import { count, percent, rate } from "./units";
+import { className, count, parseRate, percent, rate } from "./units";
 
 /** So many rows of a table are shown, and so many names in a cell. */
 const SHOWN = 100;
@@ -48,15 +48,59 @@ function useAsking<T>(): { value: T | null; error: unknown; busy: boolean; run: 
   return { ...state, run, clear: () => setState({ value: null, error: null, busy: false }) };
 }
 
-/** What a plan may be for; the one that needs requests is asked for over the interface. */
-const OBJECTIVES: Record<Exclude<Objective, "admit_all">, { choice: string; title: string; subject: string; better: string; beyond: string; short: string }> = {
+/** What a plan may be for. */
+const OBJECTIVES: Record<Objective, { choice: string; title: string; subject: string; better: string; beyond: string; short: string }> = {
   max_utilisation: { choice: "the fullest link", title: "Moves that empty the fullest link", subject: "The fullest link", better: "make the fullest link emptier", beyond: "below", short: "Fullest link" },
   total_cost: { choice: "the total cost", title: "Moves to cheaper paths", subject: "The total cost", better: "make the total cost less", beyond: "below", short: "Cost" },
   max_min: { choice: "the least free bandwidth", title: "Moves that leave the most free everywhere", subject: "The least free bandwidth of a link", better: "leave more bandwidth free", beyond: "above", short: "Least free" },
+  admit_all: { choice: "what is admitted of requests", title: "Moves that make room for requests", subject: "What is admitted of the requests", better: "admit more of the requests", beyond: "above", short: "Admitted" },
 };
 
 function isOffered(name: string): name is keyof typeof OBJECTIVES {
   return name in OBJECTIVES;
+}
+
+/** So many requests a plan may have. */
+const REQUESTS_MAX = 100;
+const EXAMPLE = "from, to, 500M, 2";
+
+/** The requests in a text, one a line: from, to, bandwidth, class type. What is wrong with it, else. */
+function requestsIn(text: string): AllocationRequest[] | string {
+  const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
+  if (!lines.length || lines.length > REQUESTS_MAX) return `Write 1 to ${REQUESTS_MAX} requests, one a line.`;
+  const nodes = new Set((layout.value?.layout.nodes ?? []).map((node) => node.node));
+  const classes = new Set((model.value?.model.classes ?? []).map((one) => one.class_type));
+  const read: AllocationRequest[] = [];
+  for (const [at, line] of lines.entries()) {
+    const [ingress = "", egress = "", bandwidth = "", classText = "0"] = line.split(",").map((part) => part.trim());
+    const bps = parseRate(bandwidth);
+    const class_type = Number(classText.replace(/^CT/i, ""));
+    const wrong = !nodes.has(ingress) ? `there is no node ${ingress || "at its beginning"}` : !nodes.has(egress) ? `there is no node ${egress || "at its end"}` : ingress === egress ? "from and to are the same node"
+      : bps === null ? "write an amount such as 500M, 2.5G or 1000000" : !classes.has(class_type) ? `there is no class type ${classText}` : "";
+    if (wrong) return `Line ${at + 1}: ${wrong}.`;
+    read.push({ ingress, egress, bandwidth_bps: bps!, class_type });
+  }
+  return read;
+}
+
+/** What was denied lately, as lines; the newest last, each once. */
+function deniedLately(of: string): string[] {
+  const demands = happenings.value.filter((one) => one.kind === "allocation_denied").map((one) => one.data.demand as { topology: string; ingress: string; egress: string; bandwidth_bps: number; class_type: number });
+  const lines = demands.filter((one) => one.topology === of).map((one) => `${one.ingress}, ${one.egress}, ${one.bandwidth_bps}, ${one.class_type}`);
+  return [...new Set(lines)].slice(-REQUESTS_MAX);
+}
+
+function Wanted(props: { topology: string; text: string; set: (text: string) => void; wrong: string | null }) {
+  const denied = deniedLately(props.topology);
+  return (
+    <>
+      <label class="wide">Requests, one a line: from, to, bandwidth, class type ({(model.value?.model.classes ?? []).map((one) => className(one.class_type, true)).join(", ")})
+        <textarea rows={5} placeholder={EXAMPLE} value={props.text} aria-invalid={props.wrong !== null} onInput={(event) => props.set(event.currentTarget.value)} />
+      </label>
+      {denied.length ? <p><button type="button" onClick={() => props.set(denied.join("\n"))}>Fill in what was denied lately ({denied.length})</button></p> : null}
+      {props.wrong ? <p class={props.text.trim() ? "bad" : "quiet"}>{props.wrong}</p> : null}
+    </>
+  );
 }
 
 function Moves(props: { topology: string }) {
@@ -66,12 +110,15 @@ function Moves(props: { topology: string }) {
   const { value: plan, error, busy, run, clear } = useAsking<Plan>();
   const [at, setAt] = useState(0);
   useEffect(() => () => pin(), []);
+  const [wanted, setWanted] = useState("");
+  const requests = objective === "admit_all" ? requestsIn(wanted) : undefined;
+  const wrong = typeof requests === "string" ? requests : null;
   const most = Number(text);
   const isGood = Number.isInteger(most) && most >= 1 && most <= MOVES_MAX;
   const look = () => run(async () => {
     setAt(0);
     pin();
-    return (await ask<Plan>("POST", ofTopology(props.topology, "/optimizations"), { objective, max_moves: most })).body;
+    return (await ask<Plan>("POST", ofTopology(props.topology, "/optimizations"), { objective, max_moves: most, ...(requests ? { requests } : {}) })).body;
   });
   // What the map shows is between before and after, as the slider is.
   const shown = useMemo(() => plan && between(plan, at), [plan, at, busiest.value]);
@@ -84,9 +131,10 @@ function Moves(props: { topology: string }) {
             {Object.entries(OBJECTIVES).map(([one, { choice }]) => <option value={one}>{choice}</option>)}
           </select></label>
           <label>Most moves <input type="number" min="1" max={MOVES_MAX} value={text} aria-invalid={!isGood} onInput={(event) => setText(event.currentTarget.value)} /></label>
-          <button class="primary" disabled={busy || !isGood}>Plan</button>
+          <button class="primary" disabled={busy || !isGood || wrong !== null}>Plan</button>
         </form>
         {isGood ? null : <p class="bad">Write a whole number from 1 to {MOVES_MAX.toLocaleString("en")}.</p>}
+        {requests ? <Wanted topology={props.topology} text={wanted} set={(text) => (setWanted(text), clear())} wrong={wrong} /> : null}
         {error ? <Failure error={error} again={look} /> : null}
         <div aria-live="polite">
           {busy ? <p class="quiet">Searching for moves …</p> : plan ? <Told plan={plan} /> : error ? null : <p class="quiet">Allocations move one after the other, make-before-break, and none is lost. Nothing moves before you apply the plan.</p>}
@@ -117,12 +165,31 @@ function Told(props: { plan: Plan }) {
   return (
     <div class="verdict">
       {plan.moves.length ? (
-        <p><strong>{subject} would go from {valued(plan, before)} to {valued(plan, after)}</strong> by {count(plan.moves.length, "move")}.</p>
-      ) : <p><strong>No move would {better}</strong> than {valued(plan, before)}.</p>}
+        <p><strong>{subject} would go from {valued(plan, before)} to {valued(plan, after)}</strong> by {steps(plan.moves)}.</p>
+      ) : plan.objective === "admit_all" ? <p><strong>None of the requests could be admitted</strong>, not even after moves.</p> : <p><strong>No move would {better}</strong> than {valued(plan, before)}.</p>}
       <p>No routing of this traffic could go {beyond} {limit}, not even one that split it over many paths and kept to no constraint. The plan reaches {Math.floor(reached_ppm / 1_000) / 10} % of that{bound_from === "shortest_paths" ? ", which takes links to have any capacity" : ""}.</p>
       {plan.cut_short ? <p class="quiet">The search ended for want of time: further moves may help.</p> : null}
     </div>
   );
+}
+
+type Step = Plan["moves"][number];
+
+/** "2 moves and 1 admission". */
+function steps(of: Step[]): string {
+  const admissions = of.filter(isAdmission).length;
+  const moves = of.length - admissions;
+  return [moves || !admissions ? count(moves, "move") : "", admissions ? count(admissions, "admission") : ""].filter(Boolean).join(" and ");
+}
+
+function isAdmission(one: Step): boolean {
+  return one.request !== undefined;
+}
+
+/** What was done by so many steps: "2 allocations moved". */
+function made(of: Step[]): string {
+  const admissions = of.filter(isAdmission).length;
+  return [of.length - admissions || !admissions ? `${count(of.length - admissions, "allocation")} moved` : "", admissions ? `${count(admissions, "request")} admitted` : ""].filter(Boolean).join(", ");
 }
 
 /** The links' loads on the way from before to after. */
@@ -151,7 +218,8 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
       setDone(body.moves_done);
       if (body.conflict) throw new Refused(body.conflict.status, body.conflict);
       props.setAt(Math.round((100 * body.moves_done) / moves.length));
-      say(body.moves_done < moves.length ? `${count(body.moves, "allocation")} moved.` : `${count(body.moves, "allocation")} moved: ${subject.toLowerCase()} goes from ${valued(plan, plan.value.before)} to ${valued(plan, plan.value.after)}.`);
+      const now = made(moves.slice(done, body.moves_done));
+      say(body.moves_done < moves.length ? `${now}.` : `${now}: ${subject.toLowerCase()} goes from ${valued(plan, plan.value.before)} to ${valued(plan, plan.value.after)}.`);
       return body;
     } finally {
       setAsked(false);
@@ -163,11 +231,11 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
       <div class="buttons stays">
         {next ? (
           <>
-            {done ? <strong>● {done} of {count(moves.length, "move")} made.</strong> : null}
+            {done ? <strong>● {done} of {count(moves.length, plan.objective === "admit_all" ? "step" : "move")} made.</strong> : null}
             <button class="primary" disabled={applying.busy} onClick={() => setAsked(true)}>{done ? "Apply the rest …" : "Apply …"}</button>
-            <button disabled={applying.busy} title={`Move allocation ${called(next)}`} onClick={() => apply(done + 1)}>Apply next step</button>
+            <button disabled={applying.busy} title={isAdmission(next) ? `Admit ${called(next)}` : `Move allocation ${called(next)}`} onClick={() => apply(done + 1)}>Apply next step</button>
           </>
-        ) : <strong>● Applied: {count(done, "allocation")} moved.</strong>}
+        ) : <strong>● Applied: {made(moves)}.</strong>}
         <button aria-pressed={isLit} onClick={() => (pin(isLit ? [] : plan.moves.flatMap((one) => [...one.from, ...one.to])), setLit(!isLit))}>Light the moves on the map</button>
         <label class="slide">
           Before <input type="range" aria-label="From before to after" min="0" max="100" value={at} aria-valuetext={`${at} % of the way from before to after`} onInput={(event) => props.setAt(Number(event.currentTarget.value))} /> After
@@ -176,18 +244,18 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
       {applying.error ? (
         <>
           <Failure error={applying.error} again={props.again} />
-          <p>{failed ? `Move ${failed.place}, allocation ${called(failed)}, cannot be made any more. ` : ""}{done ? `${count(done, "move")} had been made before.` : "Nothing was moved."} Trying again makes a new plan.</p>
+          <p>{failed ? `${isAdmission(failed) ? `Step ${failed.place}, ` : `Move ${failed.place}, allocation `}${called(failed)}, cannot be made any more. ` : ""}{done ? `${count(done, "move")} had been made before.` : "Nothing was moved."} Trying again makes a new plan.</p>
         </>
       ) : null}
-      <h2>The moves, in their order</h2>
+      <h2>{plan.objective === "admit_all" ? "The steps, in their order" : "The moves, in their order"}</h2>
       <Table
-        name="moves" label="Moves" rows={moves} whole most={SHOWN} id={(one) => String(one.place)} links={(one) => [...one.from, ...one.to]} total={`${count(plan.moves.length, "move")}, ${bandwidth}.`}
+        name="moves" label="Moves" rows={moves} whole most={SHOWN} id={(one) => String(one.place)} links={(one) => [...one.from, ...one.to]} total={`${steps(plan.moves)}, ${bandwidth}.`}
         columns={[
-          { title: "Move", number: true, cell: (one) => (one.place > done ? one.place : <>● {one.place}</>), value: (one) => one.place },
-          { title: "Allocation", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
+          { title: plan.objective === "admit_all" ? "Step" : "Move", number: true, cell: (one) => (one.place > done ? one.place : <>● {one.place}</>), value: (one) => one.place },
+          { title: "Allocation", cell: (one) => (one.id ? <a href={href("allocations", one.id)}>{one.id}</a> : called(one)), value: (one) => Number(one.id || one.request) },
           ...(moves.some((one) => one.name || one.customer) ? NAMED : []),
           { title: "Bandwidth", number: true, cell: (one) => rate(one.bandwidth_bps), value: (one) => one.bandwidth_bps },
-          { title: "Path now", cell: (one) => <PathText path={one.from} />, value: (one) => one.from.join(" ") },
+          { title: "Path now", cell: (one) => (one.from.length ? <PathText path={one.from} /> : "—"), value: (one) => one.from.join(" ") },
           { title: "Path then", cell: (one) => <PathText path={one.to} />, value: (one) => one.to.join(" ") },
           ...(plan.objective === "max_utilisation" ? [] : [{ title: `${short} then`, number: true, cell: (one: (typeof moves)[number]) => valued(plan, one.value), value: (one: (typeof moves)[number]) => one.value }]),
           { title: "Fullest link then", number: true, cell: (one) => percent(one.max_ppm), value: (one) => one.max_ppm },
@@ -205,10 +273,10 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
         ]}
       />
       {asked ? (
-        <Ask title={`Move ${count(left.length, "allocation")} in ${props.topology}?`} close={() => setAsked(false)}>
-          <p><strong>{rate(left.reduce((sum, one) => sum + one.bandwidth_bps, 0))}</strong> would move, make-before-break, in the order of the plan. Each move is decided again; if one cannot be made any more, none is.</p>
+        <Ask title={left.some(isAdmission) ? `Make ${steps(left)} in ${props.topology}?` : `Move ${count(left.length, "allocation")} in ${props.topology}?`} close={() => setAsked(false)}>
+          <p><strong>{rate(left.reduce((sum, one) => sum + one.bandwidth_bps, 0))}</strong> would {left.some(isAdmission) ? "move or be admitted" : "move"}, make-before-break, in the order of the plan. Each step is decided again; if one cannot be made any more, none is.</p>
           <ol class="feed tall" tabIndex={0}>{left.slice(0, SHOWN).map((one) => <li>{called(one)}, {rate(one.bandwidth_bps)}</li>)}</ol>
-          <div class="buttons"><button class="primary" disabled={applying.busy} onClick={() => apply()}>Move {left.length === 1 ? "it" : "them"}</button> <button onClick={() => setAsked(false)}>Leave {left.length === 1 ? "it" : "them"}</button></div>
+          <div class="buttons"><button class="primary" disabled={applying.busy} onClick={() => apply()}>{left.some(isAdmission) ? "Make" : "Move"} {left.length === 1 ? "it" : "them"}</button> <button onClick={() => setAsked(false)}>Leave {left.length === 1 ? "it" : "them"}</button></div>
         </Ask>
       ) : null}
     </>
@@ -216,7 +284,8 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
 }
 
 /** "12 (ACME east, ACME)". */
-function called(one: { id: string; name?: string; customer?: string }): string {
+function called(one: { id: string; request?: number; name?: string; customer?: string }): string {
+  if (!one.id && one.request !== undefined) return `request ${one.request + 1}`;
   const texts = [one.name, one.customer].filter((text) => text);
   return texts.length ? `${one.id} (${texts.join(", ")})` : one.id;
 }

@@ -7,8 +7,8 @@ import { rate } from "./units";
 
 export interface Series {
   label: string;
-  /** Of a class type or QoS level: its colour and its dashes. */
-  classType: number;
+  /** Of a class type or QoS level: its colour and its dashes. Of neither: a thin line in the colour of text. */
+  classType: number | null;
   values: (number | null)[];
   /** What is told of it, where the values are stacked on those of others: the area below is filled then. */
   own?: (number | null)[];
@@ -27,7 +27,7 @@ export function Plot(props: { times: number[]; series: Series[]; height?: number
   const shape = `${props.series.map((one) => one.label).join()}|${props.stepped}`;
   useEffect(() => {
     const element = box.current!;
-    const { quiet, line, classes } = palette.value;
+    const { ink, quiet, line, classes } = palette.value;
     const stepped = uPlot.paths.stepped!({ align: 1 });
     plot.current = new uPlot(
       {
@@ -43,8 +43,8 @@ export function Plot(props: { times: number[]; series: Series[]; height?: number
         series: [
           {},
           ...props.series.map((one) => ({
-            label: one.label, stroke: classes[one.classType], width: 2, dash: DASHES[one.classType], points: { show: false },
-            ...(one.own ? { fill: classes[one.classType] } : {}),
+            label: one.label, points: { show: false },
+            ...(one.classType === null ? { stroke: ink, width: 1 } : { stroke: classes[one.classType], width: 2, dash: DASHES[one.classType], ...(one.own ? { fill: classes[one.classType] } : {}) }),
             value: (_: uPlot, value: number | null, of: number, at: number | null) => {
               const told = latest.current[of - 1]?.own?.[at ?? -1] ?? value;
               return told === null || told === undefined ? "—" : unit(told);

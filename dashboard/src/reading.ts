@@ -10,15 +10,18 @@ export interface Reading<T> {
   error?: unknown;
 }
 
-/** Reads what the key stands for; again no sooner than `every` milliseconds after the last answer. */
-export function useReading<T>(key: string, read: () => Promise<T>, every: (value: T) => number = () => 0): Reading<T> {
+/** Reads what the key stands for; again no sooner than `every` milliseconds after the last answer and, where it changes with
+ * time alone, `atLeastEvery` milliseconds after it, whatever happens. */
+export function useReading<T>(key: string, read: () => Promise<T>, every: (value: T) => number = () => 0, atLeastEvery = 0): Reading<T> {
   const [state, setState] = useState<Reading<T> & { key: string }>({ key });
   const latest = useRef(read);
   latest.current = read;
   useEffect(() => {
     let [current, busy, again, wait, finished] = [true, false, false, 0, 0];
     let timer: number | undefined;
+    let later: number | undefined;
     const run = async () => {
+      window.clearTimeout(later);
       [timer, busy, again] = [undefined, true, false];
       try {
         const value = await latest.current();
@@ -29,6 +32,7 @@ export function useReading<T>(key: string, read: () => Promise<T>, every: (value
       }
       [busy, finished] = [false, Date.now()];
       if (current && again) begin();
+      else if (current && atLeastEvery) later = window.setTimeout(begin, atLeastEvery);
     };
     const begin = () => {
       if (busy) again = true;
@@ -41,6 +45,7 @@ export function useReading<T>(key: string, read: () => Promise<T>, every: (value
     return () => {
       current = false;
       window.clearTimeout(timer);
+      window.clearTimeout(later);
       end();
     };
   }, [key]);

@@ -41,7 +41,11 @@ export function useRequest() {
     ...(isDisjointness(protect) ? { protection: { kind: backup === "shared" ? "shared" : "dedicated", disjoint: protect, revertive: true } } : {}),
     ...(instant(starts) ? { starts_at: instant(starts) } : {}), ...(instant(ends) ? { expires_at: instant(ends) } : {}),
   };
-  return { request, bps, text, setText, maxHops, setMaxHops, setIngress, setEgress, setClass, classes, starts, setStarts, ends, setEnds, protect, setProtect, backup, setBackup, good: bps !== null && from !== to };
+  return { request, bps, text, setText, maxHops, setMaxHops, setIngress, setEgress, setClass, classes, starts, setStarts, ends, setEnds, protect, setProtect, backup, setBackup, good: bps !== null && from !== to && isNode(from) && isNode(to) };
+}
+
+function isNode(name: string): boolean {
+  return layout.value!.layout.nodes.some((node) => node.node === name);
 }
 
 type Form = ReturnType<typeof useRequest>;
@@ -50,6 +54,17 @@ const DISJOINT = ["link", "node", "srlg"] as const;
 
 function isDisjointness(text: string): text is (typeof DISJOINT)[number] {
   return (DISJOINT as readonly string[]).includes(text);
+}
+
+/** The night to come, or what is left of it: from 22:00 to 06:00, as the clock on the wall has it. */
+function tonight(): [string, string] {
+  const start = new Date();
+  start.setHours(22, 0, 0, 0);
+  const end = new Date(start);
+  end.setDate(end.getDate() + 1);
+  end.setHours(6);
+  const soon = Math.ceil(Date.now() / 60_000 + 1) * 60_000;
+  return [wall(new Date(Math.max(start.getTime(), soon)).toISOString()), wall(end.toISOString())];
 }
 
 /** What is in a field of date and time, which is of the clock on the wall. */
@@ -83,6 +98,7 @@ export function Fields(props: { form: Form }) {
       </select></label> : null}
       <label>Starts <input type="datetime-local" value={form.starts} onInput={(event) => form.setStarts(event.currentTarget.value)} /></label>
       <label>Ends <input type="datetime-local" value={form.ends} onInput={(event) => form.setEnds(event.currentTarget.value)} /></label>
+      <button type="button" title="From 22:00 to 06:00" onClick={() => { const [starts, ends] = tonight(); form.setStarts(starts); form.setEnds(ends); }}>Tonight</button>
     </>
   );
 }
@@ -91,21 +107,27 @@ export function Complaints(props: { form: Form }) {
   return (
     <>
       {props.form.bps === null ? <p class="bad">Write an amount such as 500M, 2.5G or 1000000.</p> : null}
+      {[props.form.request.ingress, props.form.request.egress].filter((name) => !isNode(name)).map((name) => <p class="bad">There is no node {name}.</p>)}
       {props.form.request.ingress === props.form.request.egress ? <p class="bad">From and to are the same node.</p> : null}
     </>
   );
 }
 
+/** Of very many nodes one is typed: while the field is empty, nothing is put in it. */
+function TypedNode(props: { title: string; value: string; set: (value: string) => void }) {
+  const [text, setText] = useState(props.value);
+  const list = `nodes-${props.title}`;
+  useEffect(() => { if (text) setText(props.value); }, [props.value]);
+  return (
+    <label>{props.title} <input value={text} list={list} aria-invalid={!isNode(text)} onInput={(event) => (setText(event.currentTarget.value), props.set(event.currentTarget.value))} onBlur={() => setText(props.value)} />
+      <datalist id={list}>{layout.value!.layout.nodes.slice(0, 5_000).map((node) => <option value={node.node}>{node.label}</option>)}</datalist>
+    </label>
+  );
+}
+
 function Node(props: { title: string; value: string; set: (value: string) => void }) {
   const nodes = layout.value!.layout.nodes;
-  if (nodes.length > 500) {
-    const list = `nodes-${props.title}`;
-    return (
-      <label>{props.title} <input value={props.value} list={list} onInput={(event) => props.set(event.currentTarget.value)} />
-        <datalist id={list}>{nodes.slice(0, 5_000).map((node) => <option value={node.node}>{node.label}</option>)}</datalist>
-      </label>
-    );
-  }
+  if (nodes.length > 500) return <TypedNode {...props} />;
   return (
     <label>{props.title} <select value={props.value} onChange={(event) => props.set(event.currentTarget.value)}>
       {nodes.map((node) => <option value={node.node}>{nodeText(node.node)}</option>)}

@@ -123,7 +123,7 @@ function UploadForm() {
         onDragLeave={() => setOver(false)}
         onDrop={(event) => (event.preventDefault(), setOver(false), take(event.dataTransfer?.files[0]))}
       >
-        <p>Drop a file here: GraphML, GML, SNDlib, REPETITA, RFC 8345, networkx or native JSON.</p>
+        <p>Drop a file here: GraphML, GML, SNDlib, REPETITA, RFC 8345, networkx, CSV or native JSON.</p>
         <button onClick={() => input.current?.click()}>Choose a file …</button>
         <input ref={input} type="file" class="hidden" tabIndex={-1} aria-label="Topology file" onChange={(event) => (take(event.currentTarget.files?.[0]), (event.currentTarget.value = ""))} />
       </div>

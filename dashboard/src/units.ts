@@ -43,7 +43,8 @@ export function clock(at: string | number): string {
 export function dateAndTime(at: string): string {
   const date = new Date(at);
   const today = date.toDateString() === new Date().toDateString();
-  return today ? clock(at) : `${date.toISOString().slice(0, 10)} ${clock(at)}`;
+  // In Sweden the day is written as in ISO 8601; it is that of the clock on the wall.
+  return today ? clock(at) : `${date.toLocaleDateString("sv-SE")} ${clock(at)}`;
 }
 
 /** Where the steps of utilisation begin, in parts per million; the last is over the whole. Most of them are where it gets tight. */

@@ -53,6 +53,11 @@ fn people_take_a_release_back() {
 }
 
 #[test]
+fn newcomers_find_what_fills_a_link_and_book_for_tonight() {
+    drive("walk.mjs");
+}
+
+#[test]
 fn people_look_at_the_past() {
     let data = tempfile::tempdir().unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(two_days(data.path()));

@@ -88,6 +88,40 @@ async function steps(page) {
   await bern("up");
 }
 
+/** What was denied lately is filled in; a plan moves one away, and admits it. */
+async function admitAll(page) {
+  for (const id of (await call("GET", "/v1/allocations?topology=square&state=active")).body.items.map((one) => one.id)) await call("DELETE", `/v1/allocations/${id}`);
+  for (const by of ["kyiv", "bern"]) {
+    const id = await admit({ bandwidth_bps: 4e8, constraints: { route: [{ link: `oslo-${by}` }, { link: by === "kyiv" ? "kyiv-rome" : "bern-rome" }] } });
+    assert.equal((await call("PATCH", `/v1/allocations/${id}`, { constraints: {} })).status, 200);
+  }
+  const asked = { topology: "square", ingress: "oslo", egress: "rome", class_type: 0, bandwidth_bps: 9e8 };
+  assert.equal((await call("POST", "/v1/allocations", { ...asked, relocation: { max_moves: 0 } })).status, 409);
+  await page.getByLabel("Better").selectOption("admit_all");
+  await page.getByRole("heading", { name: "Moves that make room for requests" }).waitFor();
+  await page.getByText("Write 1 to 100 requests, one a line.").waitFor();
+  const box = page.getByRole("textbox", { name: /^Requests, one a line/ });
+  await box.fill("oslo, nowhere, 600M, 0");
+  await page.getByText("Line 1: there is no node nowhere.").waitFor();
+  assert.ok(await page.getByRole("button", { name: "Plan", exact: true }).isDisabled());
+  await page.getByRole("button", { name: /^Fill in what was denied lately/ }).click();
+  assert.match(await box.inputValue(), /oslo, rome, 900000000, 0$/);
+  await box.fill("oslo, rome, 900M, CT0");
+  await page.getByRole("button", { name: "Plan", exact: true }).click();
+  await page.getByText(/^What is admitted of the requests would go from 0 bit\/s to 900 Mbit\/s/).waitFor();
+  await page.getByText("by 1 move and 1 admission.").waitFor();
+  await accessible(page, "a plan for requests");
+  await screen(page, "plan-admit");
+  await page.getByRole("button", { name: "Apply …" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Make them" }).click();
+  await page.getByText("● Applied: 1 allocation moved, 1 request admitted.").waitFor();
+  const { items } = (await call("GET", "/v1/allocations?topology=square&state=active&sort=-bandwidth_bps")).body;
+  assert.deepEqual(items.map((one) => one.bandwidth_bps), [9e8, 4e8, 4e8]);
+  for (const { id } of items) await call("DELETE", `/v1/allocations/${id}`);
+  await admit({ bandwidth_bps: 4e8, name: "east", customer: "ACME" });
+  await admit({ bandwidth_bps: 4e8, name: "east", customer: "ACME" });
+}
+
 async function failures(page) {
   await page.getByRole("link", { name: "Failures", exact: true }).click();
   await page.getByRole("heading", { name: "What failures would take with them" }).waitFor();
@@ -159,6 +193,8 @@ await drive(async (page, browser) => {
   await stale(page);
   console.log("  a plan step by step");
   await steps(page);
+  console.log("  a plan that makes room for requests");
+  await admitAll(page);
   await admit({ bandwidth_bps: 3e8, ingress: "rome", egress: "malta", name: "island", customer: "Fjord Power" });
   console.log("  a failure study");
   await failures(page);

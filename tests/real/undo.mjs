@@ -25,6 +25,38 @@ function asked(one) {
   return rest;
 }
 
+/** A bulk release is taken back as a whole, each on its path; or none of it, and those are named that have no room. */
+async function many(page) {
+  const small = (bandwidth_bps, egress) => ({ topology: "net", ingress: "oslo", egress, class_type: 0, bandwidth_bps, name: `bulk-${egress}`, constraints: { max_hops: 1 } });
+  const requests = [small(3e8, "rome"), small(4e8, "bonn"), small(2e8, "bonn")];
+  const before = (await call("POST", "/v1/allocations/batch", { requests, atomic: true })).body.outcomes.map((one) => one.allocation);
+  const releaseAll = async () => {
+    await page.goto(`${base}/#/allocations?topology=net&state=active&name=bulk*`);
+    await page.getByText("3 allocations; those that live").waitFor();
+    await page.getByRole("checkbox", { name: "Choose all that are shown" }).check();
+    await page.getByRole("button", { name: "Release 3 chosen …" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Release", exact: true }).click();
+    await page.getByText("3 allocations are released: 900 Mbit/s.").waitFor();
+  };
+  const living = async () => (await call("GET", "/v1/allocations?topology=net&state=active&name=bulk*")).body.items;
+  await releaseAll();
+  assert.deepEqual(await living(), []);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByText("3 allocations are booked again.").waitFor();
+  const same = (one) => JSON.stringify([one.egress, one.bandwidth_bps, one.path, one.constraints]);
+  assert.deepEqual((await living()).map(same), before.map(same));
+  const ids = (await living()).map((one) => one.id);
+  await releaseAll();
+  const taken = await call("POST", "/v1/allocations", { ...small(9e8, "bonn"), class_type: 2, name: "other" });
+  assert.equal(taken.status, 201);
+  await page.getByRole("button", { name: "Undo" }).click();
+  const told = page.getByText(/none was booked again/);
+  await told.waitFor();
+  const text = await told.innerText();
+  assert.ok(!text.includes(`Allocation ${ids[0]} `) && text.includes(`Allocation ${ids[1]} cannot`) && text.includes(`Allocation ${ids[2]} cannot`), text);
+  assert.deepEqual(await living(), []);
+}
+
 await drive(async (page) => {
   assert.equal((await call("PUT", "/v1/topologies/net", NET)).status, 201);
   const { status, body: first } = await call("POST", "/v1/allocations", ASKED);
@@ -50,4 +82,7 @@ await drive(async (page) => {
   await page.getByText(new RegExp(`^Allocation ${id} cannot be booked again`)).waitFor();
   await screen(page, "undo-taken");
   assert.equal((await call("GET", `/v1/allocations/${other.body.id}`)).body.state, "active");
+  assert.ok((await call("DELETE", `/v1/allocations/${other.body.id}`)).status < 300);
+  console.log("  many releases taken back");
+  await many(page);
 });
