@@ -123,7 +123,7 @@ fn plans_are_made_listed_shown_and_applied() {
         words(&server, &["link", "set", "nsfnet", link, "--state", "up"]);
     }
     let made = words(&server, &["optimization", "create", "nsfnet", "--max-moves", "5"]);
-    assert!(made.contains("objective   max_utilisation") && made.contains("before      60 %"), "{made}");
+    assert!(made.contains("objective   max_utilisation") && made.contains("before      60.0 %"), "{made}");
     let plans = json(&server, &["optimization", "list", "nsfnet", "--sort", "-sequence"]);
     let plan = plans[0]["id"].as_str().unwrap();
     assert!(words(&server, &["optimization", "show", "nsfnet", plan]).contains("WA-CA1"));
@@ -136,7 +136,7 @@ fn plans_are_made_listed_shown_and_applied() {
     let file = requests.to_str().unwrap();
     let admit = ["optimization", "create", "nsfnet", "--objective", "admit_all", "--requests", file];
     let admitted = words(&server, &[&admit[..], &["--apply"]].concat());
-    assert!(admitted.contains("after       1 Gbit/s") && admitted.contains("done        1"), "{admitted}");
+    assert!(admitted.contains("after       1.00 Gbit/s") && admitted.contains("done        1"), "{admitted}");
     std::fs::write(&requests, "[{").unwrap();
     assert!(String::from_utf8(run(&server, &admit).stderr).unwrap().contains("requests.json"));
     assert!(!run(&server, &["optimization", "show", "nsfnet", "none"]).status.success());
