@@ -6,6 +6,8 @@
 //! What a change costs follows `told`, the flows that get another rate by it: where links are full, a link whose level
 //! moves by a step tells everybody whom it stops, and they lie on the links of all of their paths.
 //!
+//! Where aggregators have tenants a change fills anew: `tenants ms` is one change, with a hundred tenants of weights from 1 to 10.
+//!
 //! `cargo bench --bench scheduler`. Time is CPU time of this thread; percentiles are of wall time.
 
 #![expect(
@@ -20,12 +22,15 @@ mod measure;
 #[expect(dead_code, reason = "only one of the networks is needed")]
 mod networks;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kernel::id::{LinkIx, NodeIx};
+use kernel::id::{LinkIx, Name, NodeIx};
 use kernel::path::{Constraints, Everything, Graph, Metric, Query, Workspace, shortest};
-use kernel::scheduler::{AggregatorIx, FlowDemand, FlowKey, Planner, QosLevel, SchedulerSettings};
+use kernel::scheduler::{
+    AggregatorIx, FlowDemand, FlowKey, Planner, QosLevel, SchedulerSettings, TenantShare,
+};
 use kernel::topology::Topology;
 use kernel::units::Bandwidth;
 use measure::on_cpu_ns;
@@ -34,6 +39,10 @@ use networks::{CAPACITY_BPS, Draw};
 /// How many reports change.
 const CHANGES: usize = 2_000;
 
+/// How many change where there are tenants, and how many tenants there are.
+const CHANGES_WITH_TENANTS: usize = 10;
+const TENANTS: u32 = 100;
+
 /// How much is asked for, against what the busiest link has for each of its flows, in percent.
 const LOADS: [(&str, u64); 3] = [("room for all", 15), ("full in places", 150), ("overloaded", 1_500)];
 
@@ -41,8 +50,8 @@ fn main() {
     let topology = networks::kdl().topology();
     let graph = Graph::new(&topology);
     println!(
-        "{:<16}{:>12}{:>12}{:>12}{:>12}{:>10}{:>10}{:>12}",
-        "load", "aggregators", "anew ms", "change us", "p50 us", "p99 us", "told", "anew/change"
+        "{:<16}{:>12}{:>12}{:>12}{:>12}{:>10}{:>10}{:>12}{:>12}",
+        "load", "aggregators", "anew ms", "change us", "p50 us", "p99 us", "told", "anew/change", "tenants ms"
     );
     for (name, percent) in LOADS {
         for aggregators in [1_000, 10_000, 100_000] {
@@ -120,16 +129,40 @@ impl Round {
         let (anew, anew_ns) = self.anew(&wants);
         assert!(planner.rates().eq(anew.rates()), "the plan kept up to date is another than the plan made anew");
         let change_ns = cpu_ns / CHANGES as f64;
+        let tenants_ns = self.with_tenants(&mut planner, percent);
         println!(
-            "{load:<16}{:>12}{:>12.1}{:>12.1}{:>12.1}{:>10.1}{:>10.1}{:>12.0}",
+            "{load:<16}{:>12}{:>12.1}{:>12.1}{:>12.1}{:>10.1}{:>10.1}{:>12.0}{:>12.2}",
             self.flows.len() / 3,
             anew_ns / 1e6,
             change_ns / 1e3,
             walls_ns[CHANGES / 2] / 1e3,
             walls_ns[CHANGES * 99 / 100] / 1e3,
             told as f64 / CHANGES as f64,
-            anew_ns / change_ns
+            anew_ns / change_ns,
+            tenants_ns / 1e6
         );
+    }
+
+    /// What a change costs where every aggregator has a tenant.
+    fn with_tenants(&mut self, planner: &mut Planner, percent: u64) -> f64 {
+        for aggregator in self.flows.iter().map(|(key, _)| key.aggregator) {
+            let number = aggregator.0 % TENANTS;
+            let tenant = Name::new(&format!("tenant {number}")).expect("a name");
+            let weight = NonZeroU32::MIN.saturating_add(number % 10);
+            planner.set_tenant(aggregator, Some(&TenantShare { tenant, weight }));
+        }
+        planner.update();
+        let mut cpu_ns = 0.0;
+        for _ in 0..CHANGES_WITH_TENANTS {
+            let at = usize::try_from(self.draw.below(self.flows.len() as u64)).expect("few flows");
+            let want = self.want(percent);
+            let (key, path) = &self.flows[at];
+            let began_ns = on_cpu_ns();
+            planner.put(*key, path, want);
+            planner.update();
+            cpu_ns += on_cpu_ns() - began_ns;
+        }
+        cpu_ns / CHANGES_WITH_TENANTS as f64
     }
 
     fn anew(&self, wants: &[FlowDemand]) -> (Planner, f64) {

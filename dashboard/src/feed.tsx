@@ -97,7 +97,7 @@ function Line(props: { happening: Happening }) {
       return <><a href={href("calendar")}>maintenance</a> of {count(one.links.length, "link")} of {data.topology} from {dateAndTime(one.starts_at)} to {dateAndTime(one.ends_at)}{victims}</>;
     }
     case "maintenance_ended": return <>maintenance {String(data.id)} of {data.topology} is over</>;
-    case "tenant_put": return <>tenant <strong>{(data.tenant as { id: string }).id}</strong> has other quotas</>;
+    case "tenant_put": return <>tenant <strong>{(data.tenant as { id: string }).id}</strong> has other terms</>;
     case "tenant_deleted": return <>tenant <strong>{String(data.tenant)}</strong> forgotten</>;
     case "controller_led": return <>controller <strong>{String(data.controller)}</strong> is written to by {data.instance}, term {data.term}</>;
     case "scheduler_led": return data.instance ? <>{data.instance} takes the reports of aggregators in, term {data.term}</> : <>no instance takes the reports of aggregators in</>;

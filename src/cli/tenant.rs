@@ -42,25 +42,7 @@ enum TenantCommand {
         name: String,
     },
     /// Make a tenant with one quota, or with none
-    Put {
-        /// What to call it
-        name: String,
-        /// The most bandwidth of all its allocations, such as 2G
-        #[arg(long, value_parser = bandwidth)]
-        max_bandwidth: Option<u64>,
-        /// The most allocations
-        #[arg(long)]
-        max_allocations: Option<u64>,
-        /// The most requests a second
-        #[arg(long)]
-        max_requests_per_s: Option<u32>,
-        /// In this topology alone
-        #[arg(long)]
-        topology: Option<String>,
-        /// Of this class type alone
-        #[arg(long)]
-        class_type: Option<u64>,
-    },
+    Put(PutArguments),
     /// Forget one that has no allocation
     Delete {
         /// Its name
@@ -68,6 +50,42 @@ enum TenantCommand {
     },
     /// Print what happens to tenants, until Ctrl-C
     Watch(WatchArgs),
+}
+
+#[derive(Args, Debug)]
+struct PutArguments {
+    /// What to call it
+    name: String,
+    #[command(flatten)]
+    quota: QuotaArguments,
+    /// The most requests a second
+    #[arg(long)]
+    max_requests_per_s: Option<u32>,
+    /// By which the scheduler divides bandwidth between tenants [default: 1]
+    #[arg(long)]
+    weight: Option<u32>,
+    /// An aggregator of the tenant, whose rates count in the quota; may be repeated
+    #[arg(long = "aggregator")]
+    aggregators: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+struct QuotaArguments {
+    /// The most bandwidth of all its allocations, such as 2G
+    #[arg(long, value_parser = bandwidth)]
+    max_bandwidth: Option<u64>,
+    /// The most bandwidth of all its allocations, counted on every link of their paths, such as 8G
+    #[arg(long, value_parser = bandwidth)]
+    max_bandwidth_hops: Option<u64>,
+    /// The most allocations
+    #[arg(long)]
+    max_allocations: Option<u64>,
+    /// In this topology alone
+    #[arg(long)]
+    topology: Option<String>,
+    /// Of this class type alone
+    #[arg(long)]
+    class_type: Option<u64>,
 }
 
 /// Does what the command says.
@@ -84,15 +102,17 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
             })
         }
         TenantCommand::Show { name } => connection.show_one(&COLUMNS, async |client| client.tenant_get(name).await),
-        TenantCommand::Put { name, max_bandwidth, max_allocations, max_requests_per_s, topology, class_type } => {
+        TenantCommand::Put(PutArguments { name, quota, max_requests_per_s, weight, aggregators }) => {
             let quota = QuotaDocument {
-                topology: topology.clone(),
-                class_type: *class_type,
-                max_bandwidth_bps: *max_bandwidth,
-                max_allocations: *max_allocations,
+                topology: quota.topology.clone(),
+                class_type: quota.class_type,
+                max_bandwidth_bps: quota.max_bandwidth,
+                max_bandwidth_hops_bps: quota.max_bandwidth_hops,
+                max_allocations: quota.max_allocations,
             };
             let quotas = Some(quota).into_iter().filter(|quota| *quota != QuotaDocument::default()).collect();
-            let request = TenantRequest { quotas, max_requests_per_s: *max_requests_per_s };
+            let (max_requests_per_s, weight) = (*max_requests_per_s, *weight);
+            let request = TenantRequest { quotas, max_requests_per_s, weight, aggregators: aggregators.clone() };
             let done = connection.wait(async |client| Ok(client.tenant_put(name, &request).await?))?;
             connection.show(&done, || "put\n".to_owned() + &lines(&COLUMNS, &done))
         }
@@ -106,10 +126,12 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
 }
 
 fn quota_words(one: &QuotaUse) -> String {
-    let QuotaDocument { topology, class_type, max_bandwidth_bps, max_allocations } = &one.quota;
+    let QuotaDocument { topology, class_type, max_bandwidth_bps, max_bandwidth_hops_bps, max_allocations } = &one.quota;
     let bandwidth = max_bandwidth_bps.map(|max| format!("{} of {}", rate(one.held_bandwidth_bps), rate(max)));
+    let hops =
+        max_bandwidth_hops_bps.map(|max| format!("{} of {} on links", rate(one.held_bandwidth_hops_bps), rate(max)));
     let count = max_allocations.map(|max| format!("{} of {max} allocations", one.held_allocations));
     let place = topology.as_ref().map(|topology| format!("in {topology}"));
     let class = class_type.map(|class| format!("CT{class}"));
-    [bandwidth, count, class, place].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    [bandwidth, hops, count, class, place].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

@@ -70,8 +70,13 @@ impl From<Refusal> for Problem {
                 .with("tenant", exceeded.tenant.to_string())
                 .with_some("topology", exceeded.topology.as_ref().map(ToString::to_string))
                 .with_some("class_type", exceeded.class_type.map(ClassType::number))
+                .with("quota", exceeded.kind.as_str())
                 .with("held", exceeded.held)
                 .with("limit", exceeded.limit),
+            Refusal::AggregatorHasTenant { aggregator, tenant } => of(&problem_catalogue::AGGREGATOR_HAS_TENANT)
+                .with("field", "aggregators")
+                .with("aggregator", aggregator.to_string())
+                .with("tenant", tenant.to_string()),
             Refusal::NotHeld(_) => of(&problem_catalogue::NOT_HELD),
             Refusal::HoldLength { .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", "hold_ms"),
             Refusal::ImpossibleTime { field, .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", field),

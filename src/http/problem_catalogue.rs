@@ -177,8 +177,11 @@ kinds! {
         "A tenant that has living allocations is not forgotten.";
         "Release its allocations first.";
     QUOTA_EXCEEDED CONFLICT "quota-exceeded" "The tenant's quota is used up";
-        "The request would take the tenant's allocations over one of its quotas. held is what they take now, limit is the quota.";
+        "The request would take the tenant's allocations over one of its quotas. quota is the member that says so, held is what they take now, limit is the quota.";
         "Release something, ask for less, or have the quota raised with PUT /v1/tenants/{tenant}.";
+    AGGREGATOR_HAS_TENANT CONFLICT "aggregator-has-tenant" "The aggregator is of another tenant";
+        "An aggregator is of one tenant at most, and this one is of another. tenant is which.";
+        "Take it out of the other tenant with PUT /v1/tenants/{tenant} first.";
     NOT_HELD CONFLICT "not-held" "The allocation is in force";
         "It was committed before, or was never held.";
         "Nothing is left to do.";

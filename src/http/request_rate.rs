@@ -21,7 +21,7 @@ impl RequestRates {
     pub(super) fn admit(&self, app: &App, tenant: &Name) -> bool {
         let limit = app.read(|state| {
             let tenant = state.tenant(tenant.as_str())?;
-            Some((tenant.revision, tenant.requests_max_per_s?))
+            Some((tenant.revision, tenant.terms.requests_max_per_s?))
         });
         limit.is_none_or(|(revision, per_s)| self.limiter(app, tenant, revision, per_s).check().is_ok())
     }

@@ -20,10 +20,11 @@ use super::{error, pagination, parse, problem_catalogue};
 use crate::app::Mode;
 use crate::app::scalars::StoredName;
 use api::tenant::{QuotaDocument, QuotaUse, TenantDocument, TenantPage, TenantRequest};
+use formats::aggregator::AggregatorId;
 use kernel::command::Command;
 use kernel::event::Event;
 use kernel::id::Name;
-use kernel::tenant::{self, Tenant};
+use kernel::tenant::{self, TENANT_WEIGHT_MAX, Tenant, TenantTerms};
 use kernel::{Refusal, State as KernelState};
 
 /// Which page of tenants is wanted.
@@ -106,15 +107,16 @@ pub(super) async fn tenant_get(
     Ok(json(&found.ok_or(Refusal::UnknownTenant(name))?))
 }
 
-/// Makes a tenant, or gives it other quotas. One that is lower than what is held ends nothing.
+/// Makes a tenant, or changes what it is entitled to. A quota that is lower than what is held ends nothing.
 #[utoipa::path(
     put,
     path = "/v1/tenants/{tenant}",
     tag = "access",
-    summary = "Make a tenant, or give it other quotas",
+    summary = "Make a tenant, or change what it is entitled to",
     params(("tenant" = String, Path, description = "What to call it", min_length = 1, max_length = 255)),
     request_body(content = TenantRequest, example = json!({
-        "quotas": [{"topology": "nsfnet", "class_type": 2, "max_bandwidth_bps": 2_000_000_000, "max_allocations": 50}]
+        "quotas": [{"topology": "nsfnet", "class_type": 2, "max_bandwidth_bps": 2_000_000_000, "max_allocations": 50}],
+        "weight": 2, "aggregators": ["plant-1"]
     })),
     responses(
         (status = 200, description = "Changed", body = TenantDocument),
@@ -127,12 +129,9 @@ pub(super) async fn tenant_put(
     FromPath(StoredName(name)): FromPath<StoredName>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let TenantRequest { quotas, max_requests_per_s } = body.read()?;
-    let requests_max_per_s = max_requests_per_s.map(requests_max).transpose()?;
-    let quotas = quotas.into_iter().enumerate().map(|(at, quota)| read_quota(at, quota));
-    let quotas = quotas.collect::<Result<Vec<_>, _>>()?;
+    let terms = read_terms(body.read()?)?;
     let is_new = room.app.read(|state| state.tenant(name.as_str()).is_none());
-    let fact = room.submit(Command::PutTenant { name, quotas, requests_max_per_s }, Mode::Commit).await?;
+    let fact = room.submit(Command::PutTenant { name, terms }, Mode::Commit).await?;
     let Event::TenantPut { tenant } = &fact.event else { return Err(error::unexpected(&fact)) };
     let mut response = json(&room.app.read(|state| document(state, tenant)));
     if is_new {
@@ -172,10 +171,31 @@ async fn revoke_tokens(room: &Room, tenant: &Name) -> Result<(), Problem> {
     Ok(())
 }
 
-fn requests_max(per_s: u32) -> Result<NonZeroU32, Problem> {
-    NonZeroU32::new(per_s).filter(|per_s| per_s.get() <= 1_000_000).ok_or_else(|| {
-        let detail = "max_requests_per_s is from 1 to 1000000";
-        Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", "max_requests_per_s")
+fn read_terms(request: TenantRequest) -> Result<TenantTerms, Problem> {
+    let TenantRequest { quotas, max_requests_per_s, weight, aggregators } = request;
+    let quotas = quotas.into_iter().enumerate().map(|(at, quota)| read_quota(at, quota));
+    let aggregators = aggregators.iter().enumerate().map(|(at, id)| {
+        let field = || format!("aggregators[{at}]");
+        let impossible = |why| Problem::new(&problem_catalogue::IMPOSSIBLE, format!("{}: {why}", field()));
+        AggregatorId::new(id).map(|AggregatorId(id)| id).map_err(|error| impossible(error).with("field", field()))
+    });
+    let weight = weight.map(|weight| within("weight", weight, TENANT_WEIGHT_MAX)).transpose()?;
+    Ok(TenantTerms {
+        quotas: quotas.collect::<Result<_, _>>()?,
+        requests_max_per_s: max_requests_per_s
+            .map(|per_s| within("max_requests_per_s", per_s, REQUESTS_MAX_PER_S))
+            .transpose()?,
+        weight: weight.unwrap_or(NonZeroU32::MIN),
+        aggregators: aggregators.collect::<Result<_, _>>()?,
+    })
+}
+
+/// The highest rate of requests that a tenant may be given.
+const REQUESTS_MAX_PER_S: u32 = 1_000_000;
+
+fn within(field: &'static str, value: u32, max: u32) -> Result<NonZeroU32, Problem> {
+    NonZeroU32::new(value).filter(|value| value.get() <= max).ok_or_else(|| {
+        Problem::new(&problem_catalogue::IMPOSSIBLE, format!("{field} is from 1 to {max}")).with("field", field)
     })
 }
 
@@ -184,8 +204,9 @@ fn read_quota(at: usize, quota: QuotaDocument) -> Result<tenant::Quota, Problem>
         let field = format!("quotas[{at}].{member}");
         Problem::new(&problem_catalogue::IMPOSSIBLE, format!("{field}: {detail}")).with("field", field)
     };
-    if quota.max_bandwidth_bps.is_none() && quota.max_allocations.is_none() {
-        return Err(impossible("max_bandwidth_bps", "a quota limits bandwidth, allocations, or both"));
+    let QuotaDocument { max_bandwidth_bps, max_bandwidth_hops_bps, max_allocations, .. } = quota;
+    if max_bandwidth_bps.or(max_bandwidth_hops_bps).or(max_allocations).is_none() {
+        return Err(impossible("max_bandwidth_bps", "a quota limits bandwidth, bandwidth on links, or allocations"));
     }
     let allocations_max = quota.max_allocations.map(u32::try_from).transpose();
     Ok(tenant::Quota {
@@ -197,24 +218,30 @@ fn read_quota(at: usize, quota: QuotaDocument) -> Result<tenant::Quota, Problem>
             .map_err(|_| impossible("topology", "no name"))?,
         class_type: quota.class_type.map(|number| parse::class_type(Some(number), None)).transpose()?,
         bandwidth_max: quota.max_bandwidth_bps.map(|bps| parse::bandwidth("max_bandwidth_bps", bps)).transpose()?,
+        bandwidth_hops_max: max_bandwidth_hops_bps
+            .map(|bps| parse::bandwidth("max_bandwidth_hops_bps", bps))
+            .transpose()?,
         allocations_max: allocations_max.map_err(|_| impossible("max_allocations", "too many"))?,
     })
 }
 
 fn document(state: &KernelState, tenant: &Tenant) -> TenantDocument {
     let all = state.usage_of(&tenant.name, None, None);
-    let quotas = tenant.quotas.iter().map(|quota| {
+    let quotas = tenant.terms.quotas.iter().map(|quota| {
         let held = state.usage_of(&tenant.name, quota.topology.as_ref(), quota.class_type);
         QuotaUse {
             quota: render::quota(quota),
             held_bandwidth_bps: held.bandwidth_bps,
+            held_bandwidth_hops_bps: u64::try_from(held.bandwidth_hops_bps).unwrap_or(u64::MAX),
             held_allocations: held.allocations,
         }
     });
     TenantDocument {
         id: tenant.name.to_string(),
         quotas: quotas.collect(),
-        max_requests_per_s: tenant.requests_max_per_s.map(NonZeroU32::get),
+        max_requests_per_s: tenant.terms.requests_max_per_s.map(NonZeroU32::get),
+        weight: tenant.terms.weight.get(),
+        aggregators: tenant.terms.aggregators.iter().map(ToString::to_string).collect(),
         bandwidth_bps: all.bandwidth_bps,
         allocations: all.allocations,
     }

@@ -22,5 +22,6 @@ mod problems;
 mod promises;
 mod protection;
 mod scenarios;
+mod tenants;
 mod tour;
 mod uploads;

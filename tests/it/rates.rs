@@ -5,3 +5,5 @@ mod dispatch;
 mod models;
 mod optimum;
 mod promises;
+#[path = "rates/tenants.rs"]
+mod tenants;

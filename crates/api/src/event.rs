@@ -50,6 +50,18 @@ pub struct TenantSettings {
     pub id: String,
     /// The quotas.
     pub quotas: Vec<crate::tenant::QuotaDocument>,
+    /// By which the scheduler divides bandwidth between tenants.
+    #[serde(default = "weight_of_one")]
+    #[schema(required = true)]
+    pub weight: u32,
+    /// Its aggregators, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aggregators: Vec<String>,
+}
+
+/// Events of older versions say no weight.
+const fn weight_of_one() -> u32 {
+    1
 }
 
 words! {

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::text;
 
-/// The quotas of a tenant.
+/// What a tenant is entitled to.
 #[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug, Default)]
 #[serde(deny_unknown_fields)]
 pub struct TenantRequest {
@@ -18,6 +18,15 @@ pub struct TenantRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000)]
     pub max_requests_per_s: Option<u32>,
+    /// By which the scheduler divides bandwidth between tenants: one of weight 2 gets twice what one of weight 1 gets. Absent: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 1_000_000, default = 1)]
+    pub weight: Option<u32>,
+    /// The aggregators of the tenant, by id: what the scheduler reserves for them counts in the quotas. An aggregator is of one
+    /// tenant, or of none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 10_000)]
+    pub aggregators: Vec<String>,
 }
 
 /// What the allocations of a tenant may take, in a topology and a class type or in all together.
@@ -37,6 +46,11 @@ pub struct QuotaDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, maximum = 9_223_372_036_854_775_807_u64)]
     pub max_bandwidth_bps: Option<u64>,
+    /// The most that their bandwidths may add up to, in bit/s, each allocation counted once for every link of its path and of its
+    /// backup path. An allocation that the service itself moves to a longer path stays, and counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, maximum = 9_223_372_036_854_775_807_u64)]
+    pub max_bandwidth_hops_bps: Option<u64>,
     /// The most allocations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, maximum = 4_294_967_295_u64)]
@@ -51,6 +65,10 @@ pub struct QuotaUse {
     pub quota: QuotaDocument,
     /// What the bandwidths of the allocations under it add up to, in bit/s.
     pub held_bandwidth_bps: u64,
+    /// The same, each allocation counted once for every link of its path and of its backup path, in bit/s.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub held_bandwidth_hops_bps: u64,
     /// How many allocations there are under it.
     pub held_allocations: u64,
 }
@@ -67,6 +85,12 @@ pub struct TenantDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub max_requests_per_s: Option<u32>,
+    /// By which the scheduler divides bandwidth between tenants.
+    pub weight: u32,
+    /// Its aggregators, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 10_000)]
+    pub aggregators: Vec<String>,
     /// What the bandwidths of all living allocations add up to, in bit/s.
     pub bandwidth_bps: u64,
     /// How many allocations live.

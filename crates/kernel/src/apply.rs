@@ -135,14 +135,15 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             ended.map(|_| Before::default()).ok_or(ApplyError::NoMaintenance { at: sequence, id: *id })
         }
         Event::TenantPut { tenant } => {
-            if tenant.revision != sequence {
+            let others = state.aggregator_of_another(&tenant.name, &tenant.terms.aggregators);
+            if tenant.revision != sequence || others.is_some() {
                 return Err(ApplyError::BadTenant { at: sequence, name: tenant.name.clone() });
             }
-            state.tenants.insert(tenant.name.clone(), Arc::clone(tenant));
+            state.insert_tenant(Arc::clone(tenant));
             Ok(Before::default())
         }
         Event::TenantDeleted { name } => {
-            let old = state.tenants.remove(name);
+            let old = state.remove_tenant(name);
             old.ok_or_else(|| ApplyError::BadTenant { at: sequence, name: name.clone() })?;
             Ok(Before::default())
         }

@@ -115,12 +115,12 @@ pub fn audit(state: &State) -> Vec<AuditFault> {
 /// What tenants take, counted anew.
 fn usage(state: &State) -> BTreeMap<Name, BTreeMap<(Name, ClassType), Usage>> {
     let mut usage: BTreeMap<_, BTreeMap<_, Usage>> = BTreeMap::new();
-    for Demand { topology, class_type, bandwidth, attributes, .. } in state.allocations.values().map(|lsp| &lsp.demand)
-    {
+    for allocation in state.allocations.values() {
+        let Demand { topology, class_type, attributes, .. } = &allocation.demand;
         if let Some(tenant) = &attributes.tenant {
             let of_tenant = usage.entry(tenant.clone()).or_default();
             let sum = of_tenant.entry((topology.clone(), *class_type)).or_default();
-            *sum = sum.plus(Usage::of(*bandwidth));
+            *sum = sum.plus(Usage::of(allocation));
         }
     }
     usage

@@ -1,7 +1,6 @@
 //! All that can be asked of the kernel. One closed set: whatever can trigger work stands here. Commands refer by name;
 //! names are resolved when the command is decided.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::allocation::LspAttributes;
@@ -12,7 +11,7 @@ use super::id::{AllocationId, Name, Sequence};
 use super::intent::RuleSettings;
 use super::path::Metric;
 use super::policy::BandwidthModel;
-use super::tenant::Quota;
+use super::tenant::TenantTerms;
 use super::topology::{LinkState, Topology};
 use super::units::{Bandwidth, Micros, Millis};
 
@@ -157,14 +156,12 @@ pub enum Command {
         /// The event that planned it.
         id: Sequence,
     },
-    /// Make a tenant, or give it other quotas.
+    /// Make a tenant, or change what it is entitled to.
     PutTenant {
         /// Its name.
         name: Name,
-        /// What all of its allocations may take.
-        quotas: Vec<Quota>,
-        /// How many requests a second are answered.
-        requests_max_per_s: Option<NonZeroU32>,
+        /// What it is entitled to.
+        terms: TenantTerms,
     },
     /// Forget a tenant that has no allocation.
     DeleteTenant {

@@ -9,6 +9,7 @@ use super::class::{ClassType, Priority, TeClass};
 use super::id::{AllocationId, Name, Sequence};
 use super::intent::NoRules;
 use super::topology::TopologyError;
+use super::units::Bandwidth;
 
 /// Why a command causes no event.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -202,6 +203,14 @@ pub enum Refusal {
         /// How many.
         living: u64,
     },
+    /// The aggregator is of another tenant.
+    #[error("aggregator '{aggregator}' is of tenant '{tenant}' already")]
+    AggregatorHasTenant {
+        /// The aggregator.
+        aggregator: Name,
+        /// Its tenant.
+        tenant: Name,
+    },
     /// The demand is over a quota of its tenant.
     #[error(transparent)]
     QuotaExceeded(Box<QuotaExceeded>),
@@ -264,6 +273,8 @@ pub struct QuotaExceeded {
     pub held: u64,
     /// The quota.
     pub limit: u64,
+    /// The largest bandwidth that is within the quota: on the same path, where its links count.
+    pub largest: Bandwidth,
 }
 
 /// What a quota limits.
@@ -271,14 +282,28 @@ pub struct QuotaExceeded {
 pub enum QuotaKind {
     /// The sum of bandwidths, in bit/s.
     Bandwidth,
+    /// The sum of bandwidths, each counted for every link, in bit/s.
+    BandwidthHops,
     /// The number of allocations.
     Allocations,
+}
+
+impl QuotaKind {
+    /// The quota, as the interface names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bandwidth => "max_bandwidth_bps",
+            Self::BandwidthHops => "max_bandwidth_hops_bps",
+            Self::Allocations => "max_allocations",
+        }
+    }
 }
 
 impl fmt::Display for QuotaKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bandwidth => "bit/s",
+            Self::BandwidthHops => "bit/s times links",
             Self::Allocations => "allocations",
         })
     }

@@ -46,8 +46,8 @@ impl State {
         scheduler: SchedulerTerm,
     ) -> Self {
         let controllers = controllers.into_iter().map(|controller| (controller.name.clone(), controller));
-        let tenants = tenants.into_iter().map(|tenant| (tenant.name.clone(), tenant)).collect();
-        let mut state = Self { sequence, controllers: controllers.collect(), tenants, scheduler, ..Self::default() };
+        let mut state = Self { sequence, controllers: controllers.collect(), scheduler, ..Self::default() };
+        tenants.into_iter().for_each(|tenant| state.insert_tenant(tenant));
         for snapshot in networks {
             let graph = Arc::new(Graph::new(&snapshot.topology));
             let mut network = Network::new(snapshot.topology, graph, snapshot.model);

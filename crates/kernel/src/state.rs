@@ -40,6 +40,8 @@ pub struct State {
     /// Of the scheduled ones.
     pub(super) starts: PersistentMap<(Millis, AllocationId), ()>,
     pub(super) tenants: PersistentMap<Name, Arc<Tenant>>,
+    /// By aggregator, the tenant that it is of.
+    pub(super) aggregator_tenants: PersistentMap<Name, Name>,
     /// By tenant, and for each by topology and class, of those that have any.
     pub(super) usage: PersistentMap<Name, BTreeMap<(Name, ClassType), Usage>>,
     pub(super) flow_numbers: FlowNumbers,
@@ -120,6 +122,37 @@ impl State {
         self.tenants.values()
     }
 
+    /// The tenant of an aggregator.
+    pub fn tenant_of(&self, aggregator: &Name) -> Option<&Arc<Tenant>> {
+        self.tenants.get(self.aggregator_tenants.get(aggregator)?)
+    }
+
+    /// The first aggregator among `aggregators` that is of another tenant than `tenant`.
+    pub(super) fn aggregator_of_another(&self, tenant: &Name, aggregators: &BTreeSet<Name>) -> Option<(Name, Name)> {
+        aggregators.iter().find_map(|aggregator| {
+            let other = self.aggregator_tenants.get(aggregator).filter(|other| *other != tenant)?;
+            Some((aggregator.clone(), other.clone()))
+        })
+    }
+
+    /// Makes a tenant, or changes it.
+    pub(super) fn insert_tenant(&mut self, tenant: Arc<Tenant>) {
+        drop(self.remove_tenant(&tenant.name));
+        for aggregator in &tenant.terms.aggregators {
+            self.aggregator_tenants.insert(aggregator.clone(), tenant.name.clone());
+        }
+        self.tenants.insert(tenant.name.clone(), tenant);
+    }
+
+    /// Forgets a tenant, and that its aggregators are its own.
+    pub(super) fn remove_tenant(&mut self, name: &Name) -> Option<Arc<Tenant>> {
+        let old = self.tenants.remove(name)?;
+        for aggregator in &old.terms.aggregators {
+            self.aggregator_tenants.remove(aggregator);
+        }
+        Some(old)
+    }
+
     /// What the living allocations of a tenant take, in a topology and of a class or in all.
     pub fn usage_of(&self, tenant: &Name, topology: Option<&Name>, class_type: Option<ClassType>) -> Usage {
         let is_wanted = |of: &Name, class: ClassType| {
@@ -132,14 +165,14 @@ impl State {
 
     /// Counts an allocation for its tenant, or counts it no more.
     pub(super) fn count_usage(&mut self, allocation: &Allocation, change: fn(Usage, Usage) -> Usage) {
-        let Demand { topology, class_type, bandwidth, attributes, .. } = &allocation.demand;
+        let Demand { topology, class_type, attributes, .. } = &allocation.demand;
         let Some(tenant) = &attributes.tenant else { return };
         if !self.usage.contains_key(tenant) {
             self.usage.insert(tenant.clone(), BTreeMap::new());
         }
         let Some(of_tenant) = self.usage.get_mut(tenant) else { return };
         let key = (topology.clone(), *class_type);
-        let after = change(of_tenant.get(&key).copied().unwrap_or_default(), Usage::of(*bandwidth));
+        let after = change(of_tenant.get(&key).copied().unwrap_or_default(), Usage::of(allocation));
         if after == Usage::default() {
             of_tenant.remove(&key);
         } else {

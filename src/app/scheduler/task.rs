@@ -16,7 +16,6 @@ use super::turn;
 use super::{
     AggregatorViews, Answerer, Pace, RateNews, ReportError, ReportQueue, SchedulerMessage, SchedulerOptions, Trigger,
 };
-use kernel::Fact;
 use kernel::event::{Denial, Displaced, Event};
 use kernel::id::{AllocationId, Name};
 use kernel::scheduler::QosLevel;
@@ -24,6 +23,7 @@ use kernel::scheduler::engine::{
     AggregatorView, Ask, Dispatcher, GrantOutcome, ReportRejection, UnservedCause, Urgency,
 };
 use kernel::units::{Bandwidth, Millis};
+use kernel::{Fact, Refusal};
 
 /// How many reports are taken in at once.
 const REPORTS_AT_ONCE_MAX: usize = 256;
@@ -83,6 +83,8 @@ struct PendingCommits {
     ids: Vec<AllocationId>,
     /// Something was.
     any: bool,
+    /// Tenants were.
+    tenants: bool,
     /// Commits were missed: what changed is unknown.
     lagged: bool,
 }
@@ -193,7 +195,12 @@ impl SchedulerTask {
         app.read(|state| {
             match touched {
                 PendingCommits { lagged: true, .. } => dispatcher.sync_all(state),
-                PendingCommits { any: true, ids, .. } => dispatcher.sync(state, &ids),
+                PendingCommits { any: true, ids, tenants, .. } => {
+                    if tenants {
+                        dispatcher.sync_tenants(state);
+                    }
+                    dispatcher.sync(state, &ids);
+                }
                 _ => {}
             }
             if let Some(loads) = loads {
@@ -309,6 +316,7 @@ impl PendingCommits {
             Ok(commit) if commit.replaces_all => self.lagged = true,
             Ok(commit) => {
                 self.any = true;
+                self.tenants |= commit.facts.iter().any(|fact| is_of_tenant(&fact.event));
                 commit.facts.iter().for_each(|fact| collect_changed(fact, &mut self.ids));
             }
             Err(RecvError::Lagged(_)) => self.lagged = true,
@@ -324,6 +332,10 @@ fn refuse(news: &broadcast::Sender<RateNews>, id: Name, rejection: ReportRejecti
         Some(answer) => drop(answer.send(Err(rejection.into()))),
         None => drop(news.send(RateNews::Rejected(id, rejection.to_string().into()))),
     }
+}
+
+fn is_of_tenant(event: &Event) -> bool {
+    matches!(event, Event::TenantPut { .. } | Event::TenantDeleted { .. })
 }
 
 /// The allocations that an event changed or ended.
@@ -359,7 +371,11 @@ fn after(now: Millis, wait: Duration) -> Millis {
 }
 
 fn answer_of(outcome: &CommandOutcome) -> GrantOutcome {
-    let Ok(fact) = outcome else { return GrantOutcome::Refused };
+    let fact = match outcome {
+        Ok(fact) => fact,
+        Err(Refusal::QuotaExceeded(exceeded)) => return GrantOutcome::Denied { largest: exceeded.largest },
+        Err(_) => return GrantOutcome::Refused,
+    };
     match &fact.event {
         Event::Admitted { allocation, .. } | Event::Resized { allocation, .. } => GrantOutcome::Granted(allocation.id),
         Event::Released { .. } => GrantOutcome::Released,

@@ -95,7 +95,12 @@ fn data(fact: &Fact) -> EventData {
             EventData::MaintenanceEnded { topology: topology.to_string(), id: id.0.to_string() }
         }
         Event::TenantPut { tenant } => EventData::TenantPut {
-            tenant: TenantSettings { id: tenant.name.to_string(), quotas: tenant.quotas.iter().map(quota).collect() },
+            tenant: TenantSettings {
+                id: tenant.name.to_string(),
+                quotas: tenant.terms.quotas.iter().map(quota).collect(),
+                weight: tenant.terms.weight.get(),
+                aggregators: tenant.terms.aggregators.iter().map(ToString::to_string).collect(),
+            },
         },
         Event::TenantDeleted { name } => EventData::TenantDeleted { tenant: name.to_string() },
     }

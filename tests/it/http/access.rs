@@ -12,11 +12,11 @@ use watermaster::http::document;
 
 use super::harness::{PAIR, TestService, request};
 
-const ADMINISTRATOR: &str = "wm_the-token-of-the-test-that-everything-begins-with";
+pub(super) const ADMINISTRATOR: &str = "wm_the-token-of-the-test-that-everything-begins-with";
 const ROLES: [&str; 5] = ["viewer", "aggregator", "requester", "engineer", "admin"];
 
 /// A service that asks who one is, and its clock.
-async fn closed() -> (TestService, Arc<AtomicU64>) {
+pub(super) async fn closed() -> (TestService, Arc<AtomicU64>) {
     let clock = Arc::new(AtomicU64::new(1_000_000));
     let now = Arc::clone(&clock);
     let service = TestService::guarded(async |journal| {
@@ -29,13 +29,19 @@ async fn closed() -> (TestService, Arc<AtomicU64>) {
     (service, clock)
 }
 
-async fn with(service: &TestService, token: &str, method: &str, uri: &str, body: &str) -> super::harness::Answer {
+pub(super) async fn with(
+    service: &TestService,
+    token: &str,
+    method: &str,
+    uri: &str,
+    body: &str,
+) -> super::harness::Answer {
     let bearer = format!("Bearer {token}");
     service.send(method, uri, &[("authorization", &bearer)], body.to_owned()).await
 }
 
 /// A token; its tenant is made if it is not there.
-async fn make(service: &TestService, request: Value) -> Value {
+pub(super) async fn make(service: &TestService, request: Value) -> Value {
     if let Some(tenant) = request["tenant"].as_str() {
         let path = format!("/v1/tenants/{tenant}");
         if with(service, ADMINISTRATOR, "GET", &path, "").await.status == StatusCode::NOT_FOUND {

@@ -16,7 +16,7 @@ use kernel::id::{AllocationId, LinkIx, Name, NodeIx};
 use kernel::intent::{MeterSettings, Numbering, RuleSettings};
 use kernel::path::{Disjointness, Metric, Workspace};
 use kernel::policy::{BandwidthModel, Policy, Restoration};
-use kernel::tenant::Quota;
+use kernel::tenant::{Quota, TenantTerms};
 use kernel::topology::{CapacitySource, Link, LinkState, Node, Position, Switch, Topology};
 use kernel::units::{Bandwidth, Micros, Millis, Overbooking, Share};
 use kernel::{Fact, Names, Recorded, State, apply, decide};
@@ -256,10 +256,18 @@ impl World {
             topology: self.dice.maybe(|dice| self::name(["one", "two"][dice.small::<usize>(2)])),
             class_type: self.dice.maybe(|dice| ClassType::new(dice.small(3)).unwrap()),
             bandwidth_max: self.dice.maybe(|dice| bandwidth(1 + dice.roll(1_000))),
+            bandwidth_hops_max: self.dice.maybe(|dice| bandwidth(1 + dice.roll(2_000))),
             allocations_max: self.dice.maybe(|dice| dice.small(6)),
         });
         let quotas = quotas.collect();
-        Command::PutTenant { name, quotas, requests_max_per_s: self.dice.maybe(|_| std::num::NonZeroU32::MIN) }
+        let aggregators = ["ag-1", "ag-2"].map(self::name).into_iter().filter(|_| self.dice.one_in(2)).collect();
+        let terms = TenantTerms {
+            quotas,
+            requests_max_per_s: self.dice.maybe(|_| std::num::NonZeroU32::MIN),
+            weight: std::num::NonZeroU32::MIN.saturating_add(self.dice.small(3)),
+            aggregators,
+        };
+        Command::PutTenant { name, terms }
     }
 
     fn request(&mut self) -> Request {

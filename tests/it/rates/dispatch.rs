@@ -14,7 +14,7 @@ use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, Top
 use kernel::scheduler::{DivisionPolicy, LEVELS, QosLevel, SchedulerSettings};
 use kernel::topology::LinkState;
 use kernel::units::{Bandwidth, Millis};
-use kernel::{Event, Recorded, State, apply, decide};
+use kernel::{Event, Recorded, Refusal, State, apply, decide};
 
 use crate::kernel::{name, network, request};
 
@@ -47,8 +47,10 @@ impl World {
     }
 
     pub(super) fn carry_out(&mut self, command: &Command) -> GrantOutcome {
-        let Ok(event) = decide(&self.state, command, self.now, &mut Workspace::default()) else {
-            return GrantOutcome::Refused;
+        let event = match decide(&self.state, command, self.now, &mut Workspace::default()) {
+            Ok(event) => event,
+            Err(Refusal::QuotaExceeded(exceeded)) => return GrantOutcome::Denied { largest: exceeded.largest },
+            Err(_) => return GrantOutcome::Refused,
         };
         let answer = match &event {
             Event::Admitted { allocation, .. } | Event::Resized { allocation, .. } => {
@@ -67,6 +69,16 @@ impl World {
         apply(&mut self.state, &Recorded { sequence, at: self.now, event }).unwrap();
         assert_eq!(audit(&self.state), vec![]);
         answer
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The scheduler hears that tenants have changed.
+    pub(super) fn sync_tenants(&mut self) {
+        self.dispatcher.sync_tenants(&self.state);
+        self.settle();
     }
 
     /// Everything that the scheduler wants.

@@ -13,9 +13,9 @@ use super::reallocation::Reallocation;
 use super::relocation::make_way;
 use super::resolve::{self, Priorities};
 use super::restoration::reroute_victims;
-use super::tenant::check_quotas;
+use super::tenant::{check_quotas, check_route};
 use super::victims::{self, make_room};
-use crate::allocation::{Allocation, Demand, Protection, Recovery, Route};
+use crate::allocation::{Allocation, Demand, Owner, Protection, Recovery, Route};
 use crate::annotation::{Annotation, AnnotationField};
 use crate::bam::Cause;
 use crate::calendar::Taking;
@@ -56,7 +56,9 @@ pub(super) fn allocate(
     let moves_max = request.moves_max.unwrap_or(network.model.policy.relocation.max_moves);
     let admission = Admission { state, network, id, demand: &demand, priorities, moves_max };
     Ok(match admission.of_new(workspace) {
-        Ok((Route { path, backup }, displaced)) => {
+        Ok((route, displaced)) => {
+            check_route(state, &demand, &route, None)?;
+            let Route { path, backup } = route;
             let recovery = Recovery::of(backup, None);
             let allocation = Allocation { id, demand, path, recovery, created_at: now, updated_at: now };
             Event::Admitted { allocation: Arc::new(allocation), displaced }
@@ -89,6 +91,10 @@ pub(super) fn resolve_demand<'a>(
     let ingress = resolve::node(&network.topology, name, "ingress", &request.ingress)?;
     let priorities =
         resolve::priorities(network, name, request.class_type, request.setup_priority, request.hold_priority)?;
+    let mut attributes = with_times(request, now)?;
+    if let (Owner::Scheduler, Some(aggregator)) = (attributes.owner, &attributes.aggregator) {
+        attributes.tenant = state.tenant_of(aggregator).map(|tenant| tenant.name.clone());
+    }
     let demand = Demand {
         topology: name.clone(),
         ingress,
@@ -98,7 +104,7 @@ pub(super) fn resolve_demand<'a>(
         hold_priority: priorities.hold,
         bandwidth: request.bandwidth,
         constraints: resolve::constraints(&request.constraints, &network.topology, name, ingress)?,
-        attributes: with_times(request, now)?,
+        attributes,
     };
     check(&demand, network)?;
     Ok((network, demand, priorities))
@@ -133,6 +139,7 @@ pub(super) fn resize(
     let admission = Admission { state, network, id, demand: &demand, priorities, moves_max };
     Ok(match admission.in_place_of(old, workspace) {
         Ok((route, displaced)) => {
+            check_route(state, &demand, &route, Some(old))?;
             let changed = Allocation { demand, updated_at: now, ..on_route(old, route) };
             Event::Resized { allocation: Arc::new(changed), displaced }
         }

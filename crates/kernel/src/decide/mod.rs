@@ -81,9 +81,7 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
             maintenance::plan(state, &plan, now, workspace)
         }
         Command::EndMaintenance { topology, id } => maintenance::end(state, topology, *id, now),
-        Command::PutTenant { name, quotas, requests_max_per_s } => {
-            tenant::put(state, name, quotas, *requests_max_per_s)
-        }
+        Command::PutTenant { name, terms } => tenant::put(state, name, terms),
         Command::DeleteTenant { name } => tenant::delete(state, name),
     }
 }

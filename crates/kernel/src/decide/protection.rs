@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::path_query::path_query;
 use super::reallocation::Reallocation;
 use super::resolve;
+use super::tenant::check_route;
 use crate::allocation::{Allocation, Protection, Recovery, Route};
 use crate::bam::Slot;
 use crate::calendar::Taking;
@@ -194,6 +195,8 @@ pub(super) fn recover(
     let recovered = recovering.and_then(|recovering| recovering.run(may_return, workspace));
     let (path, recovery) = recovered.ok_or(Refusal::NothingDue)?;
     let allocation = Allocation { path, recovery, updated_at: now, ..Allocation::clone(old) };
+    // What it asked for beyond its working path is within the quota, or waits until there is room.
+    check_route(state, &old.demand, &allocation.route(), Some(old)).map_err(|_| Refusal::NothingDue)?;
     Ok(Event::Recovered { allocation: Arc::new(allocation) })
 }
 

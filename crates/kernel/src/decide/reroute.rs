@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::path_query::path_query;
 use super::protection::fits_beside;
 use super::resolve;
-use crate::allocation::{Allocation, Recovery};
+use super::tenant::check_route;
+use crate::allocation::{Allocation, Recovery, Route};
 use crate::event::{Binding, Denial, Event, PathObstacle};
 use crate::id::{AllocationId, LinkIx, Name};
 use crate::ledger_draft::LedgerDraft;
@@ -61,7 +62,10 @@ pub(super) fn reroute(
         let largest_admissible = Bandwidth::saturating_from_bps(least);
         return denied(Denial::InsufficientBandwidth { binding, largest_admissible });
     }
-    let recovery = Recovery::of(old.backup().cloned(), None);
+    let route = Route { path, backup: old.backup().cloned() };
+    check_route(state, &old.demand, &route, Some(old))?;
+    let Route { path, backup } = route;
+    let recovery = Recovery::of(backup, None);
     let moved = Allocation { path, recovery, updated_at: now, ..Allocation::clone(old) };
     Ok(Event::Resized { allocation: Arc::new(moved), displaced: vec![] })
 }

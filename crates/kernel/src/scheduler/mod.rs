@@ -5,7 +5,8 @@
 //! - `flow_match`: the packets of a flow, for the match at the ingress switch.
 //! - [`Planner`]: a rate for every flow, by one of three policies. [`MaxMin`] is weighted max-min fairness by progressive
 //!   filling (Bertsekas and Gallager, *Data Networks*, section 6.5), from nothing or incrementally, on a logarithmic grid
-//!   of levels; `equal_share` is the even division of the paper.
+//!   of levels, and weighted fair between tenants where aggregators have some; `equal_share` is the even division of the
+//!   paper.
 //! - [`ClassBounds`]: what the bandwidth model of a link leaves each level.
 //! - [`hysteresis`]: which changes of rate are worth a reservation, and what a lease without a report costs.
 //! - [`engine`]: reports, leases, reservations and time in; commands and rates out.
@@ -26,7 +27,7 @@ mod max_min;
 use std::fmt;
 
 pub use class_bounds::ClassBounds;
-pub use max_min::{FlowIx, MaxMin, RATE_MAX_BPS};
+pub use max_min::{FlowIx, MaxMin, RATE_MAX_BPS, TenantShare};
 pub use planner::{FlowDemand, FlowKey, FlowRate, Planner, RateChange, RatePlan};
 pub use settings::{DivisionPolicy, SchedulerSettings};
 

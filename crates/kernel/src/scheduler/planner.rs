@@ -4,19 +4,23 @@
 //! Under `max_min` a flow's bandwidth function has two pieces, after BwE: first its level's share of every link is filled
 //! max-min fair among the flows of the level (so that no level starves another), then what is left is filled among all,
 //! by the weights of the levels. Under the policies of the paper the first piece is the even division.
+//! Where aggregators have tenants, both fillings divide between tenants by their weights first, then among the aggregators of
+//! a tenant, and then among the flows of an aggregator.
 //! What the bandwidth model of a link lets a level have beyond its share is a resource of the second filling, like the link.
 //! What must stay true: rates over a link never sum to more than its capacity; a plan depends on what is asked and not
 //! on the order in which it was asked.
 
 mod classes;
+mod owned_max_min;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::classes::LinkClasses;
+use self::owned_max_min::OwnedMaxMin;
 use super::class_bounds::ClassBounds;
 use super::equal_share::{Claimant, Even};
-use super::max_min::{FlowIx, MaxMin, RATE_MAX_BPS, UNIT};
+use super::max_min::{FlowIx, MaxMin, RATE_MAX_BPS, TenantShare, TenantShares, UNIT};
 use super::{AggregatorIx, DivisionPolicy, LEVELS, QosLevel, SchedulerSettings};
 use crate::id::{LinkIx, NodeIx};
 use crate::units::Bandwidth;
@@ -84,6 +88,8 @@ pub struct Planner {
     /// Entries to update, each of them marked; some more than once.
     touched: Vec<u32>,
     removed: BTreeSet<FlowKey>,
+    /// The tenants of aggregators, under [`DivisionPolicy::MaxMin`].
+    shares: TenantShares,
 }
 
 /// The first piece of every flow.
@@ -91,13 +97,6 @@ pub struct Planner {
 enum FirstPiece {
     Pools(Box<[OwnedMaxMin; LEVELS]>),
     Even(Even),
-}
-
-/// A filling, with the entry of each of its flows.
-#[derive(Clone, Debug)]
-struct OwnedMaxMin {
-    filling: MaxMin,
-    owners: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -111,29 +110,6 @@ struct PlannerEntry {
     base: u128,
     told: FlowRate,
     is_touched: bool,
-}
-
-impl OwnedMaxMin {
-    fn new(filling: MaxMin) -> Self {
-        Self { filling, owners: vec![] }
-    }
-
-    fn add(&mut self, owner: u32, path: &Arc<[LinkIx]>, weight: u32, demand_bps: u64) -> FlowIx {
-        let ix = self.filling.join(path, weight, demand_bps);
-        if self.owners.len() <= ix.at() {
-            self.owners.resize(ix.at() + 1, u32::MAX);
-        }
-        if let Some(place) = self.owners.get_mut(ix.at()) {
-            *place = owner;
-        }
-        ix
-    }
-
-    /// The entries whose rate may have changed.
-    fn update(&mut self) -> Vec<u32> {
-        let Self { filling, owners } = self;
-        filling.update().into_iter().filter_map(|ix| owners.get(ix.at()).copied()).collect()
-    }
 }
 
 impl Planner {
@@ -172,6 +148,7 @@ impl Planner {
             is_dirty: vec![false; capacity.len()],
             touched: vec![],
             removed: BTreeSet::new(),
+            shares: TenantShares::default(),
             capacity,
             settings,
         };
@@ -196,6 +173,21 @@ impl Planner {
         }
         self.update_pools(link);
         self.leave(link, units(now_bps) - units(old_bps));
+    }
+
+    /// Sets the tenant of an aggregator; `None`: it has none. The division of the paper knows no tenants.
+    pub fn set_tenant(&mut self, aggregator: AggregatorIx, share: Option<&TenantShare>) {
+        let FirstPiece::Pools(pools) = &mut self.first else { return };
+        if self.shares.get(&aggregator) == share {
+            return;
+        }
+        match share {
+            Some(share) => drop(self.shares.insert(aggregator, share.clone())),
+            None => drop(self.shares.remove(&aggregator)),
+        }
+        for filling in pools.iter_mut().chain([&mut self.common]) {
+            filling.set_shares(self.shares.clone());
+        }
     }
 
     /// The measured load of a link beyond the bookings. It is taken from the second filling and never from the first pieces:
@@ -232,12 +224,12 @@ impl Planner {
         let Some(at) = self.index.remove(&key) else { return };
         let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::take) else { return };
         match (&mut self.first, entry.pool) {
-            (FirstPiece::Pools(pools), Some(pool)) => pools[key.level.at()].filling.remove(pool),
+            (FirstPiece::Pools(pools), Some(pool)) => pools[key.level.at()].remove(pool),
             (FirstPiece::Even(even), _) => even.leave(at, &entry.party),
             _ => {}
         }
         if let Some(common) = entry.common {
-            self.common.filling.remove(common);
+            self.common.remove(common);
         }
         self.rebase(&entry.party, entry.base, 0);
         self.count_demand(&entry.party, entry.want.demand, Bandwidth::ZERO);
@@ -301,7 +293,9 @@ impl Planner {
         });
         let party = Claimant { aggregator: key.aggregator, level: key.level, path: Arc::clone(path) };
         let pool = match &mut self.first {
-            FirstPiece::Pools(pools) => Some(pools[key.level.at()].add(at, path, 1, want.demand.as_bps())),
+            FirstPiece::Pools(pools) => {
+                Some(pools[key.level.at()].add((at, key.aggregator), path, 1, want.demand.as_bps()))
+            }
             FirstPiece::Even(even) => {
                 even.join(at, &party);
                 None
@@ -332,7 +326,7 @@ impl Planner {
         }
         let (before, party) = (std::mem::replace(&mut entry.want, want).demand, entry.party.clone());
         if let (FirstPiece::Pools(pools), Some(pool)) = (&mut self.first, entry.pool) {
-            pools[party.level.at()].filling.set_demand(pool, want.demand.as_bps());
+            pools[party.level.at()].set_demand(pool, want.demand.as_bps());
         }
         self.count_demand(&party, before, want.demand);
         self.touch(at);
@@ -361,7 +355,7 @@ impl Planner {
         let Some(entry) = self.entries.get(at as usize).and_then(Option::as_ref) else { return };
         let wanted = u128::from(entry.want.demand.as_bps().min(RATE_MAX_BPS)) * u128::from(UNIT);
         let base = match (&self.first, entry.pool) {
-            (FirstPiece::Pools(pools), Some(pool)) => pools[entry.key.level.at()].filling.rate_units(pool),
+            (FirstPiece::Pools(pools), Some(pool)) => pools[entry.key.level.at()].rate_units(pool),
             (FirstPiece::Even(even), _) => match self.settings.policy {
                 DivisionPolicy::BufferAware if !entry.want.boosted => even.part_units(&entry.party).min(wanted),
                 _ => even.part_units(&entry.party),
@@ -378,13 +372,14 @@ impl Planner {
         let (party, old, known) = (entry.party.clone(), entry.base, entry.common);
         let common = match known {
             Some(common) => {
-                self.common.filling.set_demand(common, rest_bps);
+                self.common.set_demand(common, rest_bps);
                 Some(common)
             }
             None if rest_bps == 0 => None,
             None => {
                 let resources = self.resources(&party);
-                Some(self.common.add(at, &resources, self.settings.weights[party.level.at()], rest_bps))
+                let weight = self.settings.weights[party.level.at()];
+                Some(self.common.add((at, party.aggregator), &resources, weight, rest_bps))
             }
         };
         self.rebase(&party, old, base);
@@ -421,7 +416,7 @@ impl Planner {
     fn update_remainders(&mut self) {
         for link in std::mem::take(&mut self.dirty) {
             let (Some(left), Some(stray)) = (self.left.get(link.at()), self.stray.get(link.at())) else { continue };
-            self.common.filling.set_capacity_units(link, u128::try_from(*left - stray).unwrap_or(0));
+            self.common.set_capacity_units(link, u128::try_from(*left - stray).unwrap_or(0));
             if let Some(is_dirty) = self.is_dirty.get_mut(link.at()) {
                 *is_dirty = false;
             }
@@ -431,7 +426,7 @@ impl Planner {
 
     fn rate_at(&self, at: u32) -> FlowRate {
         let Some(entry) = self.entry(at) else { return FlowRate::default() };
-        let rest = entry.common.map_or(0, |common| self.common.filling.rate_units(common));
+        let rest = entry.common.map_or(0, |common| self.common.rate_units(common));
         let bandwidth =
             |all: u128| Bandwidth::saturating_from_bps(u64::try_from(all / u128::from(UNIT)).unwrap_or(RATE_MAX_BPS));
         FlowRate { rate: bandwidth(entry.base + rest), guaranteed: bandwidth(entry.base) }

@@ -7,7 +7,7 @@ use crate::allocation::Flow as Packets;
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
 use crate::scheduler::hysteresis::LeaseState;
 use crate::scheduler::report::Metadata;
-use crate::scheduler::{AggregatorIx, FlowDemand, FlowRate, LEVELS, QosLevel, SchedulerSettings};
+use crate::scheduler::{AggregatorIx, FlowDemand, FlowRate, LEVELS, QosLevel, SchedulerSettings, TenantShare};
 use crate::units::{Bandwidth, Millis};
 
 /// The rates granted to an aggregator.
@@ -104,6 +104,8 @@ pub(super) struct AggregatorState {
     pub(super) boosts: [bool; LEVELS],
     pub(super) flows: BTreeMap<(QosLevel, NodeIx), SchedulerFlow>,
     pub(super) rates: Arc<GrantedRates>,
+    /// Its tenant.
+    pub(super) tenant: Option<TenantShare>,
 }
 
 /// A flow: what an aggregator sends in one level to the consumers at one node.
@@ -175,6 +177,7 @@ impl AggregatorState {
             boosts: [false; LEVELS],
             flows: BTreeMap::new(),
             rates: Arc::new(rates),
+            tenant: None,
         }
     }
 

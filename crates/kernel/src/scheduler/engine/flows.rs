@@ -35,9 +35,15 @@ impl Dispatcher {
             let Some(orphan) = self.set_demand(id, place, wanted, network) else { continue };
             let Some(allocation) = self.orphans.remove(&orphan) else { continue };
             let held = state.allocation(allocation);
-            if held.is_some_and(|held| held.demand.attributes.flow.as_deref() != packets.as_ref()) {
+            let Some(known) = self.aggregators.get(id) else { continue };
+            let tenant = known.tenant.as_ref().map(|one| &one.tenant);
+            let is_other = |held: &Arc<Allocation>| {
+                let attributes = &held.demand.attributes;
+                attributes.flow.as_deref() != packets.as_ref() || attributes.tenant.as_ref() != tenant
+            };
+            if held.is_some_and(is_other) {
                 self.discarded.insert(allocation);
-            } else if let Some(known) = self.aggregators.get(id) {
+            } else {
                 let key = FlowKey { aggregator: known.ix, level: place.0, egress: place.1 };
                 self.set_reservation(key, held);
             }
@@ -55,6 +61,7 @@ impl Dispatcher {
         let known = self.aggregators.get_mut(id)?;
         let key = FlowKey { aggregator: known.ix, level: place.0, egress: place.1 };
         let net = self.nets.get_mut(&known.topology)?;
+        net.planner.set_tenant(known.ix, known.tenant.as_ref());
         if let Some(flow) = known.flows.get_mut(&place) {
             flow.want = want;
             if let Some(path) = &flow.path {

@@ -10,6 +10,7 @@ mod flows;
 mod reservations;
 mod network_view;
 mod lease;
+mod tenants;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -305,8 +306,9 @@ impl Dispatcher {
         }
     }
 
-    /// As [`Dispatcher::sync`], where it is not known which allocations changed.
+    /// As [`Dispatcher::sync`], where it is not known which allocations and tenants changed.
     pub fn sync_all(&mut self, state: &State) {
+        self.sync_tenants(state);
         let held: Vec<_> = self.holders.keys().copied().collect();
         self.sync(state, &held);
     }
@@ -394,6 +396,7 @@ impl Dispatcher {
             let blank = AggregatorState::new(ix, (topology.clone(), node), Arc::clone(&metadata), now, &self.settings);
             self.aggregators.insert(id.clone(), blank);
         }
+        self.sync_tenant(id, state);
         if let Some(known) = self.aggregators.get_mut(id) {
             (known.topology, known.node, known.boosts) = (topology.clone(), node, boosts);
             (known.metadata, known.heard_at, known.standing) = (metadata, now, LeaseState::Fresh);

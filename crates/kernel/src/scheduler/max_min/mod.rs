@@ -12,6 +12,7 @@
 mod link_load;
 mod full;
 mod incremental;
+mod tenant_fill;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,6 +21,9 @@ use std::sync::Arc;
 use super::log_steps::{FREE, Grid, LogStep};
 use crate::id::LinkIx;
 use link_load::LinkLoad;
+
+pub use tenant_fill::TenantShare;
+pub(super) use tenant_fill::TenantShares;
 
 /// Levels and capacities are counted in 1/1024 bit/s, so that weights do not coarsen what they multiply.
 pub(super) const UNIT: u64 = 1_024;

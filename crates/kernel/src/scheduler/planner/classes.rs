@@ -42,7 +42,7 @@ impl Planner {
             let bounds = self.classes.get(link.at()).map(|classes| &classes.bounds);
             let own =
                 bounds.and_then(|bounds| Some(bounds.own_bps(level)?.min(share.of(usable.of(bounds.total_bps())))));
-            pool.filling.set_capacity(link, own.unwrap_or_else(|| share.of(all)));
+            pool.set_capacity(link, own.unwrap_or_else(|| share.of(all)));
         }
     }
 
@@ -91,7 +91,7 @@ impl Planner {
             let limit =
                 u128::from(classes.bounds.limit_bps(level, &classes.wanted).min(RATE_MAX_BPS)) * u128::from(UNIT);
             let more = limit.saturating_sub(classes.first[level.at()]);
-            self.common.filling.set_capacity_units(self.resource(link, level), more);
+            self.common.set_capacity_units(self.resource(link, level), more);
         }
     }
 }
