@@ -236,8 +236,14 @@ pub enum ConfigError {
     #[error("--tls-client-ca needs --tls-certificate and --tls-key")]
     ClientAuthority,
     /// Certificates of clients are spoken of, and nothing says which are valid.
-    #[error("--tls-client-certificates and [[access.certificates]] need --tls-client-ca")]
+    #[error(
+        "--tls-client-certificates and [[access.certificates]] need --tls-client-ca: the authorities that sign certificates of \
+         clients; or --mqtt-client-authority, if only MQTT clients show any"
+    )]
     NoClientAuthority,
+    /// The same, where MQTT alone is spoken.
+    #[error("[[access.certificates]] needs --mqtt-client-authority: the authorities that sign certificates of clients")]
+    NoMqttClientAuthority,
     /// People would be sent nowhere to sign in.
     #[error("--oidc-client-id needs --oidc-issuer: the URL of the provider at which people sign in")]
     NoIssuer,
@@ -347,8 +353,8 @@ impl ConfigFile {
         if client.is_some() && !(issuer.starts_with("https://") || issuer.starts_with("http://")) {
             return Err(ConfigError::NoIssuer);
         }
-        let names_clients = !self.access.certificates.is_empty() || self.tls_client_certificates.is_some();
-        if names_clients && self.tls_client_ca.is_none() {
+        let names_clients = !self.access.certificates.is_empty() && self.mqtt.client_authority.is_none();
+        if (names_clients || self.tls_client_certificates.is_some()) && self.tls_client_ca.is_none() {
             return Err(ConfigError::NoClientAuthority);
         }
         // Where somebody has to say who they are, MQTT asks too.

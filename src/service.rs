@@ -1,6 +1,7 @@
 //! The composition root: builds the rooms, wires them, starts them, and stops them in order.
 
 pub mod books;
+mod certificates;
 mod mqtt_listeners;
 mod rest_certificate;
 mod rest_listener;
@@ -27,10 +28,7 @@ use crate::app::{
     App, AppOptions, AppStartError, ControllerAccess, Credentials, LinkHistoryAges, Mode, Pace, Retention,
     SchedulerOptions, SubmitError, Tasks, driver_factory,
 };
-use crate::auth::{
-    Authenticator, CertificateEntry, CertificateEntryError, CertificatePrincipals, ProviderError, ProviderSettings,
-    TokenStore,
-};
+use crate::auth::{Authenticator, CertificateEntryError, ProviderError, ProviderSettings, TokenStore};
 use crate::config::{self, Authentication, Config, RoleWord};
 use crate::http;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, FileClaim, Journal, JournalError};
@@ -197,7 +195,7 @@ impl Service {
         }
         let listener = RestListener::open(config.listen, TlsFiles::of(config)).await?;
         let tokens = authenticator.tokens().cloned();
-        let (policy, faults) = BrokerPolicy::new(tokens.clone());
+        let (policy, faults) = BrokerPolicy::new(tokens.clone(), Arc::clone(authenticator.certificates()));
         let doors = MqttListeners::open(config.mqtt_listen, &config.mqtt, Some(policy), tokens).await?;
         let broker = doors.broker_on(config.store.expose(), config.durability.into()).await?;
         let metrics = Arc::new(ServiceMetrics::new());
@@ -329,7 +327,7 @@ async fn authenticator(config: &Config, app: &App, journal: Journal) -> Result<A
     let tokens = TokenStore::open(journal, administrator, move || clock.now()).await?;
     let required = config.access.authentication == Some(Authentication::Required);
     let provider = provider(config);
-    let certificates = certificates(config)?;
+    let certificates = certificates::principals(&config.access.certificates)?;
     if required && tokens.is_empty() && provider.is_none() && certificates.is_empty() {
         return Err(ServiceError::NoTokens);
     }
@@ -356,18 +354,6 @@ fn role(word: RoleWord) -> Role {
         RoleWord::Engineer => Role::Engineer,
         RoleWord::Admin => Role::Admin,
     }
-}
-
-/// The principals of clients' certificates.
-fn certificates(config: &Config) -> Result<CertificatePrincipals, CertificateEntryError> {
-    let entries = config.access.certificates.iter().map(|entry| CertificateEntry {
-        subject: entry.subject.clone(),
-        name: entry.name.clone(),
-        role: role(entry.role),
-        tenant: entry.tenant.clone(),
-        aggregator: entry.aggregator.clone(),
-    });
-    CertificatePrincipals::new(entries.collect())
 }
 
 /// The OpenID provider whose tokens are accepted.

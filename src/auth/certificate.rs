@@ -5,6 +5,7 @@
 //! taken for the same text of another.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -117,9 +118,15 @@ impl CertificatePrincipals {
         self.0.is_empty()
     }
 
+    /// Whose a certificate is now.
+    pub fn find_now(&self, certificate: &PeerCertificate) -> Option<Identity> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.find(certificate, Millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// Whose a certificate is at an instant: by the first of its subjects that is known. A connection may outlive the
     /// certificate that it began with.
-    pub(super) fn find(&self, certificate: &PeerCertificate, now: Millis) -> Option<Identity> {
+    fn find(&self, certificate: &PeerCertificate, now: Millis) -> Option<Identity> {
         let identity = certificate.subjects.iter().find_map(|subject| self.0.get(subject))?;
         let is_over = certificate.ends_at <= now;
         (!is_over).then(|| Identity { expires_at: Some(certificate.ends_at), ..identity.clone() })

@@ -12,7 +12,6 @@ mod token_store;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use api::access::{OpenIdDocument, Role};
 use kernel::id::Name;
@@ -113,6 +112,11 @@ impl Authenticator {
         Self { certificates: Arc::new(certificates), ..self }
     }
 
+    /// The principals of clients' certificates.
+    pub fn certificates(&self) -> &Arc<CertificatePrincipals> {
+        &self.certificates
+    }
+
     /// The same, with figures that anybody may read.
     #[must_use]
     pub fn with_open_metrics(self, open_metrics: bool) -> Self {
@@ -171,9 +175,7 @@ impl Authenticator {
         certificate: &PeerCertificate,
         from: Option<SocketAddr>,
     ) -> Result<Identity, Unauthenticated> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = Millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-        self.certificates.find(certificate, now).ok_or_else(|| {
+        self.certificates.find_now(certificate).ok_or_else(|| {
             let from = from.map(|from| from.to_string());
             tracing::warn!(?certificate, from, "a certificate of no principal, or one that has expired, was refused");
             Unauthenticated::Certificate

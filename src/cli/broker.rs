@@ -31,6 +31,10 @@ pub struct Arguments {
     /// A file that holds the URL of the store, for a secret that is mounted.
     #[arg(long, env = "WATERMASTER_STORE_FILE", value_name = "FILE")]
     store_file: Option<PathBuf>,
+    /// A TOML file with the settings of MQTT (`[mqtt]`), of the store, and the principals of clients' certificates
+    /// (`[[access.certificates]]`); flags and variables overrule it.
+    #[arg(long, env = "WATERMASTER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     mqtt: MqttArguments,
     /// Take MQTT clients without a user name from everywhere, with --mqtt-anonymous always.
@@ -68,16 +72,22 @@ pub enum Error {
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let store = given_or_read(arguments.store.as_ref(), arguments.store_file.as_deref())?.map(Into::into);
     let given = ConfigFile { store, mqtt: (&arguments.mqtt).into(), ..ConfigFile::default() };
-    let given = given.over(ConfigFile::from_credentials()?);
-    given.mqtt.check_anonymous(arguments.mqtt_listen, arguments.insecure_no_authentication)?;
+    let file = arguments.config.as_deref().map_or_else(|| Ok(ConfigFile::default()), ConfigFile::read)?;
+    let given = given.over(ConfigFile::from_credentials()?).over(file);
+    let mqtt_listen = arguments.mqtt_listen.or(given.mqtt_listen);
+    if !given.access.certificates.is_empty() && given.mqtt.client_authority.is_none() {
+        return Err(ConfigError::NoMqttClientAuthority.into());
+    }
+    given.mqtt.check_anonymous(mqtt_listen, arguments.insecure_no_authentication)?;
     let _logging = telemetry::start_logging(arguments.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let config = ReplicaConfig {
-        mqtt_listen: arguments.mqtt_listen,
+        mqtt_listen,
         listen: arguments.listen,
         store: given.store.unwrap_or_else(|| STORE_MEMORY.to_owned().into()),
         durability: arguments.durability.into(),
         doors: given.mqtt,
+        certificates: given.access.certificates,
         drain: Duration::from_millis(arguments.drain_ms),
     };
     runtime.block_on(async {

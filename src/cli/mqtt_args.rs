@@ -23,7 +23,8 @@ pub struct MqttArguments {
     /// Its key (PEM).
     #[arg(long, env = "WATERMASTER_MQTT_KEY", requires = "mqtt_certificate")]
     mqtt_key: Option<PathBuf>,
-    /// The authority that signs the certificates of clients (PEM): with it, clients need one.
+    /// The authorities that sign the certificates of clients (PEM): with them, clients over TLS need one. Whose it is
+    /// [[access.certificates]] of the configuration says, if that has any.
     #[arg(long, env = "WATERMASTER_MQTT_CLIENT_AUTHORITY", requires = "mqtt_certificate")]
     mqtt_client_authority: Option<PathBuf>,
     /// Users, one a line: name and argon2 hash.

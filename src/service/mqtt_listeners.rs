@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,7 +12,7 @@ use super::ServiceError;
 use crate::aggregator_mqtt::BrokerPolicy;
 use crate::auth::TokenStore;
 use crate::config::{MqttListenerConfig, STORE_MEMORY};
-use mqtt::auth::{Access, AccessError, Anonymous};
+use mqtt::auth::{Access, AccessError, AccessPolicy, Anonymous};
 use mqtt::transport::{ClientCertificates, Tls};
 use mqtt::{self, Broker, Settings, Sqlite, Transport};
 
@@ -98,8 +99,8 @@ impl MqttListeners {
         if self.doors.users.is_some() || self.doors.rules.is_some() {
             tokio::spawn(reload_access(broker.clone(), self.doors.clone(), self.policy.clone()));
         }
-        if let Some(tokens) = self.tokens {
-            tokio::spawn(recheck_tokens(broker.clone(), tokens, self.doors, self.policy));
+        if let Some(policy) = &self.policy {
+            tokio::spawn(recheck_principals(broker.clone(), self.tokens, self.doors, Arc::clone(policy)));
         }
         let mut all = self.others;
         all.push((self.plain, Transport::Tcp));
@@ -133,16 +134,36 @@ async fn reload_access(broker: Broker, doors: MqttListenerConfig, policy: Option
     }
 }
 
-/// Whoever came in with a token goes when it is revoked.
-async fn recheck_tokens(
+/// How long a client stays at most whose certificate has expired.
+const CERTIFICATES_CHECKED_EVERY: Duration = Duration::from_secs(60);
+
+/// Whoever came in with a token goes when it is revoked, and with a certificate when that has expired.
+async fn recheck_principals(
     broker: Broker,
-    tokens: TokenStore,
+    tokens: Option<TokenStore>,
     doors: MqttListenerConfig,
-    policy: Option<Arc<BrokerPolicy>>,
+    policy: Arc<BrokerPolicy>,
 ) {
-    let mut changes = tokens.changes();
-    while changes.changed().await.is_ok() {
-        match read_access(&doors, policy.clone()) {
+    let mut changes = tokens.as_ref().map(TokenStore::changes);
+    loop {
+        let changed = async {
+            match &mut changes {
+                Some(changes) => changes.changed().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        let is_due = async {
+            match policy.knows_certificates() {
+                true => tokio::time::sleep(CERTIFICATES_CHECKED_EVERY).await,
+                false => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            is_there = changed => if !is_there { return },
+            () = is_due => {}
+            () = broker.stopped() => return,
+        }
+        match read_access(&doors, Some(Arc::clone(&policy))) {
             Ok(access) => broker.set_access(access),
             Err(error) => tracing::error!(%error, "the MQTT users and rules stay as they were"),
         }

@@ -1,6 +1,7 @@
 //! `watermaster broker`: one replica of the broker and nothing else, with its probes and metrics.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,8 +13,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::ServiceError;
+use super::certificates;
 use super::mqtt_listeners::MqttListeners;
-use crate::config::{MqttListenerConfig, SecretUrl};
+use crate::aggregator_mqtt::BrokerPolicy;
+use crate::config::{CertificateConfig, MqttListenerConfig, SecretUrl};
 use crate::telemetry;
 use mqtt::{Broker, Durability};
 
@@ -29,6 +32,8 @@ pub struct ReplicaConfig {
     pub durability: Durability,
     /// The other listeners of clients.
     pub doors: MqttListenerConfig,
+    /// The principals of clients' certificates.
+    pub certificates: Vec<CertificateConfig>,
     /// How long a graceful stop may take.
     pub drain: Duration,
 }
@@ -47,7 +52,10 @@ impl BrokerReplica {
     /// # Errors
     /// An address cannot be had, or is none.
     pub async fn build(config: &ReplicaConfig) -> Result<Self, ServiceError> {
-        let doors = MqttListeners::open(config.mqtt_listen, &config.doors, None, None).await?;
+        let certificates = Arc::new(certificates::principals(&config.certificates)?);
+        // Where there is no service, nobody reads what aggregators would be told.
+        let (policy, _) = BrokerPolicy::new(None, certificates);
+        let doors = MqttListeners::open(config.mqtt_listen, &config.doors, Some(policy), None).await?;
         let http = match config.listen {
             None => None,
             Some(address) => {

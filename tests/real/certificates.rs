@@ -28,12 +28,12 @@ role = "requester"
 "#;
 
 /// Keys and certificates in a folder.
-struct Authority {
+pub(crate) struct Authority {
     folder: PathBuf,
 }
 
 impl Authority {
-    fn new(folder: &Path, name: &str) -> Self {
+    pub(crate) fn new(folder: &Path, name: &str) -> Self {
         let folder = folder.join(name);
         fs::create_dir(&folder).unwrap();
         let authority = Self { folder };
@@ -52,12 +52,12 @@ impl Authority {
         assert!(made.status.success(), "{made:?}");
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.folder.join(name).to_str().unwrap().to_owned()
     }
 
     /// A certificate of this authority for a client, valid between two times of ASN.1; where it is and where its key is.
-    fn client(&self, name: &str, alternative: &str, validity: (&str, &str)) -> [String; 2] {
+    pub(crate) fn client(&self, name: &str, alternative: &str, validity: (&str, &str)) -> [String; 2] {
         self.openssl(&[&["req", "-new"], &EC[..], &["-subj", &format!("/CN={name}")]].concat(), name);
         let (from, until) = validity;
         let alternative = match alternative {
@@ -83,7 +83,7 @@ impl Authority {
     }
 }
 
-const VALID: (&str, &str) = ("20200101000000Z", "20991231000000Z");
+pub(crate) const VALID: (&str, &str) = ("20200101000000Z", "20991231000000Z");
 
 /// A service over TLS, and its log.
 struct SecureService {
@@ -158,7 +158,7 @@ impl SecureService {
 }
 
 /// An authority that has made the server's certificate as well.
-fn server(folder: &Path) -> Authority {
+pub(crate) fn server(folder: &Path) -> Authority {
     let server = Authority::new(folder, "server-authority");
     let names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"];
     server.openssl(&[&["req", "-x509"], &EC[..], &names].concat(), "server");

@@ -4,6 +4,7 @@
 mod access;
 mod books;
 mod certificates;
+mod certificates_of_mqtt;
 mod broker;
 mod client;
 mod command_line;

@@ -168,6 +168,23 @@ impl Access {
         }
     }
 
+    /// The principal of a client that has proved a certificate to be its own and gives no password; `None`: certificates are
+    /// no principals here.
+    pub(crate) fn admit_certificate(&self, certificate: &Arc<[u8]>) -> Option<Result<Principal, Reason>> {
+        self.policy.as_ref().filter(|policy| policy.knows_certificates())?;
+        Some(self.certified(certificate).ok_or(Reason::NotAuthorized))
+    }
+
+    fn certified(&self, certificate: &Arc<[u8]>) -> Option<Principal> {
+        let (user, rules) = self.policy.as_ref()?.identify(certificate)?;
+        Some(Principal {
+            user: Some(user),
+            rules: Some(Arc::new(rules)),
+            policy: self.policy.clone(),
+            credential: Some(Credential::Certificate(Arc::clone(certificate))),
+        })
+    }
+
     /// Whoever the embedding program knows by this password.
     fn verified(&self, name: &str, password: &[u8]) -> Option<Principal> {
         let rules = self.policy.as_ref().filter(|_| !password.is_empty())?.verify(password)?;
@@ -175,14 +192,16 @@ impl Access {
             user: Some(Arc::from(name)),
             rules: Some(Arc::new(rules)),
             policy: self.policy.clone(),
-            credential: Some(Arc::from(password)),
+            credential: Some(Credential::Password(Arc::from(password))),
         })
     }
 
     /// A principal under these rules; `None`: its user is not known any more.
     pub(crate) fn renew(&self, before: &Principal) -> Option<Principal> {
-        if let Some((user, credential)) = before.user.as_deref().zip(before.credential.as_deref()) {
-            return self.verified(user, credential);
+        match (&before.credential, before.user.as_deref()) {
+            (Some(Credential::Password(password)), Some(user)) => return self.verified(user, password),
+            (Some(Credential::Certificate(certificate)), _) => return self.certified(certificate),
+            _ => {}
         }
         let is_known = |user| self.users.as_ref().is_none_or(|users| users.contains(user));
         let is_admitted = before.user().is_none_or(is_known);
@@ -217,7 +236,14 @@ pub struct Principal {
     rules: Option<Arc<Rules>>,
     policy: Option<Arc<dyn AccessPolicy>>,
     /// By which the embedding program knows it.
-    credential: Option<Arc<[u8]>>,
+    credential: Option<Credential>,
+}
+
+/// What the embedding program knows a client by.
+#[derive(Clone)]
+enum Credential {
+    Password(Arc<[u8]>),
+    Certificate(Arc<[u8]>),
 }
 
 impl fmt::Debug for Principal {
@@ -241,7 +267,11 @@ impl Principal {
     /// Whether the client of this name may publish there.
     #[must_use]
     pub fn may_publish(&self, client: &str, topic: &str) -> bool {
-        self.policy.as_ref().is_none_or(|policy| !policy.is_reserved(topic))
+        let is_own = |policy: &Arc<dyn AccessPolicy>| match (&self.rules, self.user()) {
+            (None, Some(user)) => policy.is_own(user, topic),
+            _ => true,
+        };
+        self.policy.as_ref().is_none_or(|policy| !policy.is_reserved(topic) && is_own(policy))
             && self.rules.as_ref().is_none_or(|rules| rules.may_publish(self.user(), client, topic))
     }
 
@@ -295,6 +325,61 @@ mod tests {
             let refused = access.admit(Some(name), password, far).await.unwrap_err();
             assert_eq!(refused, Reason::BadUserNameOrPassword, "{name}");
         }
+    }
+
+    /// Knows one password and one certificate; a user may publish under its own name.
+    #[derive(Debug)]
+    struct Own;
+
+    impl AccessPolicy for Own {
+        fn verify(&self, password: &[u8]) -> Option<Rules> {
+            (password == b"token").then(|| Rules::parse("topic write of/token\n").unwrap())
+        }
+
+        fn knows_certificates(&self) -> bool {
+            true
+        }
+
+        fn identify(&self, certificate: &[u8]) -> Option<(Arc<str>, Rules)> {
+            (certificate == b"plant").then(|| ("plant".into(), Rules::parse("topic write of/plant\n").unwrap()))
+        }
+
+        fn is_own(&self, user: &str, topic: &str) -> bool {
+            topic.ends_with(user)
+        }
+
+        fn is_reserved(&self, topic: &str) -> bool {
+            topic == "reserved"
+        }
+
+        fn is_well_formed(&self, _topic: &str, _payload: &[u8]) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn a_principal_is_renewed_by_what_it_was_admitted_by() {
+        let users = Users::parse(&hash_line("alice", b"secret").unwrap()).unwrap();
+        let access = Access::new(Anonymous::Never, Some(users), None).with_policy(Arc::new(Own));
+        let far = address("192.0.2.1:1");
+        let plant: Arc<[u8]> = Arc::from(&b"plant"[..]);
+        let by_certificate = access.admit_certificate(&plant).unwrap().unwrap();
+        assert_eq!(by_certificate.user(), Some("plant"));
+        assert!(by_certificate.may_publish("c", "of/plant") && !by_certificate.may_publish("c", "of/token"));
+        let nobody: Arc<[u8]> = Arc::from(&b"nobody"[..]);
+        assert_eq!(access.admit_certificate(&nobody).unwrap().unwrap_err(), Reason::NotAuthorized);
+        let by_token = access.admit(Some("any"), Some(b"token"), far).await.unwrap();
+        assert!(by_token.may_publish("c", "of/token") && !by_token.may_publish("c", "of/any"));
+        // Whom no rules are for may what is its own, and what nobody owns.
+        let alice = access.admit(Some("alice"), Some(b"secret"), far).await.unwrap();
+        assert!(alice.may_publish("c", "of/alice") && !alice.may_publish("c", "of/plant"));
+        for principal in [&by_certificate, &by_token, &alice] {
+            assert!(!principal.may_publish("c", "reserved"));
+            assert_eq!(access.renew(principal).unwrap().user(), principal.user());
+        }
+        let without = Access::default();
+        assert!(without.renew(&by_certificate).is_none() && without.renew(&by_token).is_none());
+        assert!(without.admit_certificate(&plant).is_none());
     }
 
     #[test]

@@ -24,16 +24,25 @@ use crate::store::{
     ClaimedSession, DedupKey, SessionExpiry, SessionHolder, StoreError, StoreOp, WillFate, claim_session,
 };
 
+/// From where a connection comes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectionSource {
+    /// `None`: from inside this process.
+    pub(crate) address: Option<SocketAddr>,
+    /// The certificate (X.509 in DER) that the client has proved to be its own.
+    pub(crate) certificate: Option<Arc<[u8]>>,
+}
+
 /// Serves one connection from its first byte to its last. It holds its permit until its CONNECT is accepted or refused.
 pub(crate) async fn serve_connection<S: Stream>(
     replica: Arc<Replica>,
     stream: S,
-    from: Option<SocketAddr>,
+    from: ConnectionSource,
     permit: ConnectPermit,
     stop: CancellationToken,
 ) {
     // In memory of its own, so that a connection that sleeps keeps nothing of its beginning and its end.
-    let greeted = Box::pin(accept_client(&replica, stream, from, &stop)).await;
+    let greeted = Box::pin(accept_client(&replica, stream, &from, &stop)).await;
     drop(permit);
     let Some(mut connection) = greeted else { return };
     let end = tokio::select! {
@@ -48,7 +57,7 @@ pub(crate) async fn serve_connection<S: Stream>(
 async fn accept_client<S: Stream>(
     replica: &Arc<Replica>,
     mut stream: S,
-    from: Option<SocketAddr>,
+    from: &ConnectionSource,
     stop: &CancellationToken,
 ) -> Option<Box<ConnectionTask<S>>> {
     let mut decoder = Decoder::server(replica.settings.packet_max_bytes);
@@ -64,11 +73,13 @@ async fn accept_client<S: Stream>(
         Err(_) | Ok(Ok(None)) => return None,
     };
     match authorize(replica, &connect, from, stop).await {
-        Ok((agreed, principal)) => open_session(replica, stream, from, (decoder, buffer), agreed, principal).await,
+        Ok((agreed, principal)) => {
+            open_session(replica, stream, from.address, (decoder, buffer), agreed, principal).await
+        }
         Err(reason) => {
             replica.metrics.refused.add(1);
             if let Some(unlogged) = replica.refusal_log.admit(unix_ms()) {
-                tracing::info!(client = %connect.client_id, ?from, reason = reason.words(), unlogged, "refused");
+                tracing::info!(client = %connect.client_id, from = ?from.address, reason = reason.words(), unlogged, "refused");
             }
             let most = connect.properties.packet_max_bytes.map_or(u32::MAX, Into::into);
             send_connack(stream, &refusal_connack(reason), connect.version, most).await;
@@ -132,7 +143,7 @@ async fn send_connack<S: Stream>(stream: S, connack: &Connack, version: Version,
 async fn authorize(
     replica: &Replica,
     connect: &Connect,
-    from: Option<SocketAddr>,
+    from: &ConnectionSource,
     stop: &CancellationToken,
 ) -> Result<(NegotiatedConnect, Principal), Reason> {
     if stop.is_cancelled() {
@@ -152,7 +163,13 @@ async fn authorize(
         return Err(Reason::PacketTooLarge);
     }
     let (name, password) = (connect.username.as_deref(), connect.password.as_deref());
-    let principal = replica.access().admit(name, password, from).await?;
+    let access = replica.access();
+    // The password counts before the certificate: it is of the request.
+    let certificate = from.certificate.as_ref().filter(|_| password.is_none());
+    let principal = match certificate.and_then(|certificate| access.admit_certificate(certificate)) {
+        Some(certified) => certified?,
+        None => access.admit(name, password, from.address).await?,
+    };
     let refusal = connect.will.as_ref().and_then(|will| refuse_topic(&principal, &agreed.client, &will.topic));
     refusal.map_or(Ok((agreed, principal)), Err)
 }

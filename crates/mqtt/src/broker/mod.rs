@@ -27,6 +27,7 @@ pub use local_client::{LocalClient, LocalClientError};
 pub use operator::ClientStatus;
 pub use session_handle::{ConnectionOrigin, ConnectionStatus};
 
+use self::accept::ConnectionSource;
 use super::address::{AddressSlot, AddressSlots};
 use super::auth::Access;
 use super::limits::CLOSE_WAIT;
@@ -203,14 +204,25 @@ impl Broker {
         // The address of a balancer is not that of its clients.
         let Some(permit) = self.connect_permit(Some(from).filter(|_| !is_proxied)) else { return };
         if !is_proxied && matches!(through, Transport::Tcp) {
-            return self.receive(stream, Some(from), permit);
+            return self.receive(stream, ConnectionSource { address: Some(from), certificate: None }, permit);
         }
         let (broker, through) = (self.clone(), through.clone());
         self.tasks.spawn(async move {
             if let Err(error) = broker.shake_hands(stream, from, through, permit).await {
-                tracing::debug!(%from, %error, "no handshake");
+                broker.log_no_handshake(from, &*error);
             }
         });
+    }
+
+    /// What is wrong with a certificate is said here and not to the client.
+    fn log_no_handshake(&self, from: SocketAddr, error: &(dyn std::error::Error + 'static)) {
+        let Some(reason) = error.downcast_ref().and_then(Tls::refusal) else {
+            return tracing::debug!(%from, %error, "no handshake");
+        };
+        self.replica.metrics.refused.add(1);
+        if let Some(unlogged) = self.replica.refusal_log.admit(unix_ms()) {
+            tracing::warn!(%from, reason, unlogged, "a client's certificate was refused");
+        }
     }
 
     /// What comes before MQTT: the header of a balancer, TLS, WebSocket.
@@ -234,15 +246,22 @@ impl Broker {
         let origins = &settings.websocket_origins;
         // A certificate shows that the name is the broker's own.
         let pages = |has_certificate| KnownPages { origins, trusts_names: has_certificate || !from.ip().is_loopback() };
+        let plain = ConnectionSource { address: Some(from), certificate: None };
         match through {
-            Transport::Tcp => self.receive(stream, Some(from), permit),
-            Transport::Tls(tls) => self.receive(tls.accept(stream).await?, Some(from), permit),
+            Transport::Tcp => self.receive(stream, plain, permit),
+            Transport::Tls(tls) => {
+                let stream = tls.accept(stream).await?;
+                let certificate = Tls::client_certificate(&stream).map(Arc::from);
+                self.receive(stream, ConnectionSource { certificate, ..plain }, permit);
+            }
             Transport::WebSocket => {
-                self.receive(accept_websocket(stream, max_bytes, pages(false)).await?, Some(from), permit);
+                self.receive(accept_websocket(stream, max_bytes, pages(false)).await?, plain, permit);
             }
             Transport::SecureWebSocket(tls) => {
                 let stream = tls.accept(stream).await?;
-                self.receive(accept_websocket(stream, max_bytes, pages(true)).await?, Some(from), permit);
+                let certificate = Tls::client_certificate(&stream).map(Arc::from);
+                let stream = accept_websocket(stream, max_bytes, pages(true)).await?;
+                self.receive(stream, ConnectionSource { certificate, ..plain }, permit);
             }
         }
         Ok(())
@@ -255,7 +274,7 @@ impl Broker {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Some(permit) = self.connect_permit(from) else { return };
-        self.receive(stream, from, permit);
+        self.receive(stream, ConnectionSource { address: from, certificate: None }, permit);
     }
 
     /// `None`: too many sockets have not sent CONNECT yet, in all or of this address.
@@ -267,7 +286,7 @@ impl Broker {
     }
 
     /// Serves a connection of any kind.
-    fn receive(&self, stream: impl Stream, from: Option<SocketAddr>, permit: ConnectPermit) {
+    fn receive(&self, stream: impl Stream, from: ConnectionSource, permit: ConnectPermit) {
         self.tasks.spawn(accept::serve_connection(Arc::clone(&self.replica), stream, from, permit, self.stop.clone()));
     }
 
@@ -282,6 +301,11 @@ impl Broker {
     /// The store did not answer.
     pub async fn client(&self, name: &str) -> Result<LocalClient, LocalClientError> {
         LocalClient::connect(Arc::clone(&self.replica), name).await
+    }
+
+    /// Waits until the broker stops.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
     }
 
     /// Stops: new connections are refused, present ones are sent to other replicas, and the lease ends.
