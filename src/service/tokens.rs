@@ -18,6 +18,9 @@ pub enum TokenCommandError {
     /// The token.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// It would be for a tenant that there is not.
+    #[error("there is no tenant '{0}' in the database: make it first, with watermaster tenant put {0}")]
+    UnknownTenant(String),
     /// There is none of this id.
     #[error("there is no token '{0}'")]
     Unknown(String),
@@ -42,9 +45,23 @@ async fn store(url: &SecretUrl) -> Result<(Journal, TokenStore), TokenCommandErr
 /// The request is impossible, or the database failed.
 pub async fn create(url: &SecretUrl, request: &TokenRequest) -> Result<(AccessTokenRecord, String), TokenCommandError> {
     let (journal, tokens) = store(url).await?;
-    let made = tokens.create(request).await;
+    let made = create_in(&journal, &tokens, request).await;
     journal.close().await;
-    Ok(made?)
+    made
+}
+
+async fn create_in(
+    journal: &Journal,
+    tokens: &TokenStore,
+    request: &TokenRequest,
+) -> Result<(AccessTokenRecord, String), TokenCommandError> {
+    if let Some(tenant) = &request.tenant {
+        let state = journal.restore().await?;
+        if state.tenant(tenant).is_none() {
+            return Err(TokenCommandError::UnknownTenant(tenant.clone()));
+        }
+    }
+    Ok(tokens.create(request).await?)
 }
 
 /// The tokens, the oldest first.

@@ -23,6 +23,26 @@ fn get(server: &Running, path: &str, headers: &str) -> (u16, Option<String>) {
     (status, problem.and_then(|problem| Some(problem["type"].as_str()?.to_owned())))
 }
 
+/// A supervisor asks by the address; names are for everything else.
+#[test]
+fn probes_are_answered_by_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let arguments = ["--data", data, "--mqtt-listen", "127.0.0.1:0", "--public-host", "net.example"];
+    let closed = ["--authentication", "required", "--admin-token", "the-administrator-of-this-test"];
+    let server = Running::start_at("0.0.0.0:0", &[&arguments[..], &closed].concat());
+    let unknown = (421, Some("/problems/unknown-host".to_owned()));
+    for host in ["10.42.0.7:8080", "[fd00::7]:8080", "watermaster.default.svc"] {
+        for probe in ["/livez", "/readyz"] {
+            assert_eq!(get(&server, probe, &format!("host: {host}\r\n")), (200, None), "{host} {probe}");
+        }
+        for path in ["/v1/topologies", "/metrics", "/", "/v1/openapi.json", "/livez/"] {
+            assert_eq!(get(&server, path, &format!("host: {host}\r\n")), unknown, "{host} {path}");
+        }
+    }
+    assert_eq!(get(&server, "/v1/topologies", "host: net.example\r\n").0, 401);
+}
+
 #[test]
 fn a_name_that_leads_here_is_not_enough() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 //! 169.254.169.254, fd00:ec2::254). A name is looked at after it was resolved, each time anew, since it may lead elsewhere by
 //! then.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,12 +38,7 @@ impl OutboundNetworks {
     /// Whether an address may be connected to.
     pub fn allow(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        let is_reachable = match address {
-            IpAddr::V4(address) => !address.is_link_local() && !address.is_multicast() && !address.is_broadcast(),
-            IpAddr::V6(address) => {
-                !address.is_unicast_link_local() && !address.is_multicast() && address != METADATA_V6
-            }
-        };
+        let is_reachable = is_of_no_link(address) && embedded(address).all(|inner| is_of_no_link(inner.into()));
         let is_in = |networks: &Arc<[IpNet]>| networks.iter().any(|network| network.contains(&address));
         is_reachable && self.allowed.as_ref().is_none_or(is_in)
     }
@@ -85,6 +80,39 @@ impl Resolve for OutboundNetworks {
     }
 }
 
+fn is_of_no_link(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !address.is_link_local() && !address.is_multicast() && !address.is_broadcast(),
+        IpAddr::V6(address) => !address.is_unicast_link_local() && !address.is_multicast() && address != METADATA_V6,
+    }
+}
+
+/// The IPv4 addresses that a translator or a tunnel may make of an IPv6 address: of NAT64 (RFC 6052 section 2.2, with the prefixes
+/// 64:ff9b::/96 and, of RFC 8215, 64:ff9b:1::/48 and longer ones in it), of 6to4 (RFC 3056 section 2), and the mapped and
+/// compatible ones (RFC 4291 section 2.5.5).
+pub fn embedded(address: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
+    let found: Vec<Ipv4Addr> = match address {
+        IpAddr::V4(_) => vec![],
+        IpAddr::V6(address) => {
+            let [o0, o1, o2, o3, o4, o5, o6, o7, _, o9, o10, o11, o12, o13, o14, o15] = address.octets();
+            let last = Ipv4Addr::new(o12, o13, o14, o15);
+            match [o0, o1, o2, o3, o4, o5] {
+                [0x20, 0x02, a, b, c, d] => vec![Ipv4Addr::new(a, b, c, d)],
+                [0, 0x64, 0xff, 0x9b, 0, 1] => vec![
+                    Ipv4Addr::new(o6, o7, o9, o10),
+                    Ipv4Addr::new(o7, o9, o10, o11),
+                    Ipv4Addr::new(o9, o10, o11, o12),
+                    last,
+                ],
+                [0, 0x64, 0xff, 0x9b, 0, 0] => vec![last],
+                [0, 0, 0, 0, 0, 0] if !address.is_loopback() && !address.is_unspecified() => vec![last],
+                _ => vec![],
+            }
+        }
+    };
+    found.into_iter()
+}
+
 /// The address in a URL, if that has one and not a name.
 fn written_out(url: &Url) -> Option<IpAddr> {
     url.host_str().unwrap_or_default().trim_matches(['[', ']']).parse().ok()
@@ -109,11 +137,25 @@ mod tests {
                 "http://[fe80::1]/",
                 "http://[::ffff:169.254.169.254]/",
                 "http://[fd00:ec2::254]/",
+                "http://[::169.254.169.254]/",
+                "http://[64:ff9b::169.254.169.254]/",
+                "http://[64:ff9b:1::169.254.169.254]/",
+                "http://[64:ff9b:1:a9fe:a9:fe00::]/",
+                "http://[64:ff9b:1:a9:fe:a9fe::]/",
+                "http://[2002:a9fe:a9fe::1]/",
                 "http://224.0.0.1/",
             ] {
                 assert!(!networks.allow_url(&url(text)), "{text}");
             }
-            for text in ["http://10.0.0.1:8080/", "http://localhost/", "http://[::1]/", "http://onos.example/"] {
+            let allowed = [
+                "http://10.0.0.1:8080/",
+                "http://localhost/",
+                "http://[::1]/",
+                "http://onos.example/",
+                "http://[64:ff9b::10.0.0.1]/",
+                "http://[2002:a00:1::1]/",
+            ];
+            for text in allowed {
                 assert!(networks.allow_url(&url(text)), "{text}");
             }
         }

@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 
+/// The probes of a supervisor, which asks by the address of the process (kubelet) and is told that it runs, and nothing else.
+const PROBES: [&str; 2] = ["/livez", "/readyz"];
+
 /// Which hosts a request may be for.
 #[derive(Clone, Debug, Default)]
 pub struct OwnHosts {
@@ -67,7 +70,7 @@ impl OwnHosts {
         &self.prefix
     }
 
-    /// That a request is for one of these hosts.
+    /// That a request is for one of these hosts, or a probe.
     ///
     /// # Errors
     /// It is for another, or for none.
@@ -82,7 +85,9 @@ impl OwnHosts {
         }
         let authority = request.uri().authority().map(|authority| authority.as_str());
         match authority.or_else(|| host.and_then(|host| host.to_str().ok())) {
-            Some(authority) if !self.has(host_of(authority)) => Err(HostFault::Unknown(authority.to_owned())),
+            Some(authority) if !self.has(host_of(authority)) && !PROBES.contains(&request.uri().path()) => {
+                Err(HostFault::Unknown(authority.to_owned()))
+            }
             _ => Ok(()),
         }
     }
@@ -159,6 +164,20 @@ mod tests {
         assert!(hosts("0.0.0.0", &[]).has("anything"));
         let public = hosts("10.0.0.1", &["net.example"]);
         assert!(public.has("10.0.0.1") && public.has("net.example") && !public.has("evil.example"));
+    }
+
+    #[test]
+    fn probes_are_answered_under_any_name() {
+        let public = hosts("0.0.0.0", &["net.example"]);
+        let ask = |host: &str, path: &str| {
+            public.check(&Request::get(path).header(header::HOST, host).body(()).unwrap()).is_ok()
+        };
+        assert!(ask("10.42.0.7:8080", "/livez") && ask("10.42.0.7:8080", "/readyz") && ask("net.example", "/v1/links"));
+        for path in ["/v1/links", "/", "/livez/", "/metrics", "/v1/livez"] {
+            assert!(!ask("10.42.0.7:8080", path), "{path}");
+        }
+        let none = Request::get("/livez").body(()).unwrap();
+        assert_eq!(public.check(&none), Err(HostFault::Missing));
     }
 
     #[test]

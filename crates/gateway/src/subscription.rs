@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use api::gateway::SubscriptionRequest;
-use api::outbound::OutboundNetworks;
+use api::outbound::{self, OutboundNetworks};
 use api::qos_level::Level;
 use api::retry::Retry;
 use reqwest::Url;
@@ -182,8 +182,13 @@ fn callback(url: &str, own: SocketAddr) -> Result<Url, SubscribeError> {
 fn is_local(url: &Url, own: SocketAddr) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-    let is_here = |address: IpAddr| address.to_canonical().is_loopback() || address == own.ip();
-    host.eq_ignore_ascii_case("localhost") || address.is_some_and(is_here)
+    let is_here = |address: IpAddr| address.is_loopback() || address == own.ip().to_canonical();
+    host.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| forms(address).any(is_here))
+}
+
+/// An address, and those that a translator or a tunnel may make of it.
+fn forms(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+    std::iter::once(address.to_canonical()).chain(outbound::embedded(address).map(IpAddr::V4))
 }
 
 /// Whether a URL has an address of `own`. Names that resolve to it are detected by the first delivery, which carries the
@@ -194,8 +199,9 @@ fn leads_to(url: &Url, own: SocketAddr) -> bool {
     }
     let host = url.host_str().unwrap_or_default();
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-    let is_here = |address: IpAddr| address == own.ip() || address.is_unspecified() || own_is_any(own, address);
-    host.eq_ignore_ascii_case("localhost") || address.is_some_and(is_here)
+    let is_own = |address: IpAddr| address == own.ip().to_canonical();
+    let is_here = |address: IpAddr| is_own(address) || address.is_unspecified() || own_is_any(own, address);
+    host.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| forms(address).any(is_here))
 }
 
 fn own_is_any(own: SocketAddr, address: IpAddr) -> bool {
@@ -294,7 +300,8 @@ mod tests {
             assert_eq!(check("t", Some(url)).unwrap_err().field(), Some("callback_url"), "{url}");
         }
         let own = ["127.0.0.1", "127.1.2.3", "localhost", "LOCALHOST", "0.0.0.0", "[::]", "[::1]", "2130706433"];
-        for host in own {
+        let embedded = ["[::ffff:127.0.0.1]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]", "[64:ff9b:1::127.0.0.1]"];
+        for host in own.into_iter().chain(embedded) {
             let url = format!("http://{host}:8090/v1/subscriptions");
             assert_eq!(check("t", Some(&url)), Err(SubscribeError::Loop), "{host}");
         }
