@@ -163,30 +163,54 @@ fn tokens_of_an_openid_provider_are_what_they_say_or_nothing() {
          [access.oidc_roles]\nnet-ops = \"engineer\"\n"
     );
     fs::write(&config, text).unwrap();
-    let arguments = ["--data", folder.path().to_str().unwrap(), "--mqtt-listen", "127.0.0.1:0", "--config"];
-    let server = Running::start(&[&arguments[..], &[config.to_str().unwrap()]].concat());
+    let data = folder.path().join("data");
+    let arguments = ["--data", data.to_str().unwrap(), "--config", config.to_str().unwrap()];
+    let server = Traced::start(folder.path(), &arguments);
+    let get = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        ask_with(server.address, "GET", "/v1/session", &headers, None).unwrap()
+    };
     for (name, token) in provider.said["right"].as_object().unwrap() {
-        let (status, session) = get(&server, token.as_str().unwrap(), "/v1/session");
+        let (status, session) = get(token.as_str().unwrap());
         let who = (session["name"].as_str(), session["role"].as_str(), session["tenant"].as_str());
         assert_eq!((status, who), (200, (Some("night shift"), Some("engineer"), Some("acme"))), "{name}: {session}");
     }
     let wrong = provider.said["wrong"].as_object().unwrap().clone();
     assert_eq!(wrong.len(), 10);
     for (name, token) in &wrong {
-        let (status, problem) = get(&server, token.as_str().unwrap(), "/v1/session");
+        let (status, problem) = get(token.as_str().unwrap());
         // The answer does not say which it was.
         assert_eq!((status, &problem["detail"]), (401, &json!("the token is not valid")), "{name}: {problem}");
     }
+    // The log does, of each.
+    let log = fs::read_to_string(&server.log).unwrap();
+    let refused: Vec<_> = log.lines().filter(|line| line.contains("a credential was refused")).collect();
+    for reason in [
+        "InvalidAudience",
+        "InvalidIssuer",
+        "InvalidSignature",
+        "has no key \\\"nobody\\\"",
+        "`none`",
+        "HS256 are not accepted",
+        "ExpiredSignature",
+        "ImmatureSignature",
+        "exp",
+        "gives no role",
+    ] {
+        assert!(refused.iter().any(|line| line.contains(reason)), "{reason}: {refused:#?}");
+    }
+    assert!(wrong.values().all(|token| !log.contains(token.as_str().unwrap())));
     // A new key is found within seconds, whoever asked with an unknown one before.
     let rotated = provider.rotate();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while get(&server, &rotated, "/v1/session").0 != 200 {
+    while get(&rotated).0 != 200 {
         assert!(std::time::Instant::now() < deadline, "a rotated key is not found");
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     // What is known holds while the provider is away.
     drop(provider);
-    assert_eq!(get(&server, &rotated, "/v1/session").0, 200);
+    assert_eq!(get(&rotated).0, 200);
 }
 
 /// Also those that the command line makes and revokes in the database, while the service runs and before.
@@ -204,7 +228,7 @@ fn tokens_are_in_the_log_whoever_makes_them() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(serving.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("http://")));
+    let address = lines.find_map(|line| line.split("http://").nth(1)?.split('/').next()?.parse().ok()).unwrap();
     let logged = |message: &str, name: &str| {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
         loop {
@@ -219,6 +243,14 @@ fn tokens_are_in_the_log_whoever_makes_them() {
         }
     };
     assert_eq!(logged("access tokens", "before")["count"], 1);
+    // A tenant that there is not has no token; one that the service has just made has.
+    let for_acme = ["token", "create", "--data", data, "--role", "requester", "--name", "during", "--tenant", "acme"];
+    let (code, token_of_none, error) = said(&for_acme);
+    assert!(code == Some(1) && token_of_none.is_empty(), "{error}");
+    assert!(error.contains("there is no tenant 'acme'") && error.contains("watermaster tenant put acme"), "{error}");
+    let bearer = format!("Bearer {before}");
+    let put = ask_with(address, "PUT", "/v1/tenants/acme", &[("authorization", &bearer)], Some("{}")).unwrap();
+    assert_eq!(put.0, 201, "{}", put.1);
     let during = token(data, &["--role", "requester", "--name", "during", "--tenant", "acme"]);
     let line = logged("an access token is accepted from now on", "during");
     assert_eq!((&line["role"], &line["tenant"]), (&json!("requester"), &json!("acme")));
@@ -231,75 +263,197 @@ fn tokens_are_in_the_log_whoever_makes_them() {
     assert!(!log.contains(&before) && !log.contains(&during));
 }
 
-/// Passwords and tokens that were planted are in no output and no file but the one they were given in.
+/// What was planted, so that it can be looked for.
+const PLANTED: [&str; 8] = [
+    "planted-administrator-0123456789",
+    "planted-controller-password",
+    "planted-wrong-token",
+    "planted-cookie-token",
+    "aaaa.planted-jwt.bbbb",
+    "planted-mqtt-password",
+    "planted-database-password",
+    "planted-store-password",
+];
+
+/// A program that logs all that it can.
+struct Traced {
+    process: Child,
+    address: std::net::SocketAddr,
+    mqtt_port: String,
+    log: std::path::PathBuf,
+}
+
+impl Traced {
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let log = folder.join("trace");
+        let mut process = Command::new(PROGRAM)
+            .args(["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--authentication", "required"])
+            .args(arguments)
+            .env("RUST_LOG", "trace")
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let (mut address, mut mqtt_port) = (None, None);
+        for line in lines {
+            let of = |scheme: &str| Some(line.split(scheme).nth(1)?.split(['/', ' ']).next()?.to_owned());
+            address = address.or_else(|| of("http://")?.parse().ok());
+            mqtt_port = mqtt_port.or_else(|| of("mqtt://")?.rsplit(':').next().map(str::to_owned));
+            if line.contains("stop") {
+                break;
+            }
+        }
+        let found = address.zip(mqtt_port);
+        let (address, mqtt_port) = found.unwrap_or_else(|| panic!("{}", fs::read_to_string(&log).unwrap()));
+        Self { process, address, mqtt_port, log }
+    }
+
+    fn ask(&self, method: &str, path: &str, header: (&str, &str), body: Option<&str>) -> (u16, String) {
+        let (status, answer) = ask_with(self.address, method, path, &[header], body).unwrap();
+        (status, answer.to_string())
+    }
+
+    /// Whether mosquitto comes in with a password.
+    fn mqtt(&self, user: &str, password: &str) -> (bool, String) {
+        let output = Command::new("mosquitto_pub")
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.mqtt_port,
+                "-q",
+                "1",
+                "-t",
+                "t",
+                "-m",
+                "x",
+                "-u",
+                user,
+                "-P",
+                password,
+            ])
+            .output()
+            .unwrap_or_else(|error| panic!("mosquitto_pub (Debian: mosquitto-clients): {error}"));
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// All that was logged, once it has ended in order.
+    fn end(mut self) -> String {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.process.wait().unwrap();
+        fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Tokens, passwords, keys and URLs that were planted are in no output and no file but the one they were given in.
 #[test]
 fn no_secret_is_in_what_the_program_writes() {
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
+    let folder = folder.path();
+    let data = folder.join("data");
     let data = data.to_str().unwrap();
     let made = token(data, &["--role", "engineer"]);
-    let planted = "planted-administrator-0123456789";
-    let file = folder.path().join("admin-token");
-    fs::write(&file, planted).unwrap();
-    let arguments = [
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--mqtt-listen",
-        "127.0.0.1:0",
-        "--data",
-        data,
-        "--authentication",
-        "required",
-        "--admin-token-file",
-        file.to_str().unwrap(),
-        "--controller-username",
-        "onos",
-        "--controller-password",
-        "planted-controller-password",
-        "--controller-url",
-        "http://127.0.0.1:1",
-    ];
-    let log = fs::File::create(folder.path().join("log")).unwrap();
-    let mut serving = Command::new(PROGRAM)
-        .args(arguments)
-        .env("RUST_LOG", "trace")
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(serving.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let address = lines.find_map(|line| line.split("http://").nth(1)?.split('/').next()?.parse().ok()).unwrap();
-    let mut answers = String::new();
-    for (token, path) in [(planted, "/v1/tokens"), (&*made, "/v1/session"), ("planted-wrong-token", "/v1/session")] {
-        let header = format!("Bearer {token}");
-        let (_, answer) = ask_with(address, "GET", path, &[("authorization", &header)], None).unwrap();
-        answers += &answer.to_string();
+    let [planted, ..] = PLANTED;
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    fs::write(path("admin-token"), planted).unwrap();
+    let server = crate::certificates::server(folder);
+    let mut hashed =
+        Command::new(PROGRAM).args(["passwd", "user"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    hashed.stdin.take().unwrap().write_all(b"planted-mqtt-password\n").unwrap();
+    fs::write(path("users"), hashed.wait_with_output().unwrap().stdout).unwrap();
+    let secrets = [
+        &["--admin-token-file", &path("admin-token"), "--mqtt-users", &path("users")][..],
+        &["--controller-username", "onos", "--controller-password", "planted-controller-password"],
+        &["--controller-url", "http://127.0.0.1:1", "--oidc-issuer", "http://127.0.0.1:1"],
+        &["--mqtt-tls-listen", "127.0.0.1:0", "--mqtt-certificate", &server.file("server.pem")],
+        &["--mqtt-key", &server.file("server.key")],
+    ]
+    .concat();
+    let traced = Traced::start(folder, &[&["--data", data], &secrets[..]].concat());
+    let mut written = String::new();
+    let bearer = |token: &str| format!("Bearer {token}");
+    for (token, path) in [
+        (planted, "/v1/tokens"),
+        (&made, "/v1/session"),
+        ("planted-wrong-token", "/v1/session"),
+        ("aaaa.planted-jwt.bbbb", "/v1/session"),
+    ] {
+        written += &traced.ask("GET", path, ("authorization", &bearer(token)), None).1;
     }
+    written += &traced.ask("GET", "/v1/session", ("cookie", "watermaster_token=planted-cookie-token"), None).1;
     let put = json!({"driver": "onos", "url": "http://127.0.0.1:1", "topology": "nsfnet"}).to_string();
-    let bearer = format!("Bearer {planted}");
-    let headers = [("authorization", bearer.as_str())];
-    let (status, answer) = ask_with(address, "PUT", "/v1/controllers/c", &headers, Some(&put)).unwrap();
+    let (status, answer) = traced.ask("PUT", "/v1/controllers/c", ("authorization", &bearer(planted)), Some(&put));
     assert_eq!(status, 201, "{answer}");
-    answers += &answer.to_string();
-    answers += &ask(address, "GET", "/readyz", None).unwrap().1.to_string();
-    let _ = serving.kill();
-    let _ = serving.wait();
-    answers += &fs::read_to_string(folder.path().join("log")).unwrap();
-    answers += &said(&[
-        "config",
-        "--controller-password",
-        "planted-controller-password",
-        "--controller-username",
-        "x",
-        "--controller-url",
-        "http://127.0.0.1:1",
-    ])
-    .1;
-    for entry in fs::read_dir(data).unwrap() {
-        answers += &String::from_utf8_lossy(&fs::read(entry.unwrap().path()).unwrap());
+    written += &answer;
+    for (user, password, is_right) in
+        [("user", "planted-mqtt-password", true), ("any", &*made, true), ("user", "planted-wrong-token", false)]
+    {
+        let (is_in, said) = traced.mqtt(user, password);
+        assert_eq!(is_in, is_right, "{said}");
     }
-    for secret in [planted, &made, "planted-controller-password", "planted-wrong-token"] {
-        assert!(!answers.contains(secret), "{secret}");
+    written += &traced.end();
+    written +=
+        &said(&[&["config", "--database", "postgres://u:planted-database-password@h/d"], &secrets[..]].concat()).1;
+    written += &said(&["config", "--store", "redis://:planted-store-password@h"]).1;
+    for entry in fs::read_dir(data).unwrap() {
+        written += &String::from_utf8_lossy(&fs::read(entry.unwrap().path()).unwrap());
+    }
+    assert!(written.contains("TRACE") || written.contains("\"TRACE\""), "all that can be logged is");
+    let key = fs::read_to_string(server.file("server.key")).unwrap();
+    let key = key.lines().filter(|line| !line.starts_with('-')).map(str::to_owned);
+    for secret in PLANTED.into_iter().map(str::to_owned).chain([made]).chain(key) {
+        assert!(!written.contains(&secret), "{secret}");
+    }
+}
+
+/// A database asks for a password; where it cannot be reached, the reason says so without it.
+#[test]
+fn the_url_of_a_database_is_in_no_log() {
+    let url = std::env::var("WATERMASTER_TEST_POSTGRES_URL");
+    let url = url.unwrap_or_else(|_| panic!("WATERMASTER_TEST_POSTGRES_URL is not set: tests/run sets it"));
+    let folder = tempfile::tempdir().unwrap();
+    // The server trusts whoever comes from this machine, whatever the password.
+    let schema = format!("secrets_{}", std::process::id());
+    let made = Command::new("psql").args([&url, "-q", "-c", &format!("create database {schema}")]).status().unwrap();
+    assert!(made.success());
+    let with_password = url.replacen("postgres@", "postgres:planted-database-password@", 1);
+    let (base, _) = with_password.rsplit_once('/').unwrap();
+    let database = format!("{base}/{schema}");
+    let admin = ["--admin-token", "planted-administrator-0123456789"];
+    let traced = Traced::start(folder.path(), &[&["--database", &database], &admin[..]].concat());
+    let bearer = "Bearer planted-administrator-0123456789";
+    let (status, mut written) = traced.ask("GET", "/v1/topologies", ("authorization", bearer), None);
+    assert_eq!(status, 200, "{written}");
+    written += &traced.end();
+    let dropped = Command::new("psql").args([&url, "-q", "-c", &format!("drop database {schema}")]).status().unwrap();
+    assert!(dropped.success());
+    for (unreachable, flag) in [
+        ("postgres://u:planted-database-password@127.0.0.1:1/d", "--database"),
+        ("postgres://u:planted-database-password@[", "--database"),
+        ("redis://:planted-store-password@[", "--store"),
+    ] {
+        let data = folder.path().join("other");
+        let started = Command::new(PROGRAM)
+            .args(["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--database-deadline-ms", "500"])
+            .args([flag, unreachable])
+            .args(if flag == "--store" { ["--data", data.to_str().unwrap()].as_slice() } else { &[] })
+            .env("RUST_LOG", "trace")
+            .output()
+            .unwrap();
+        assert!(!started.status.success(), "{unreachable}");
+        written += &String::from_utf8_lossy(&started.stderr);
+        written += &String::from_utf8_lossy(&started.stdout);
+    }
+    for secret in PLANTED {
+        assert!(!written.contains(secret), "{secret}");
     }
 }
