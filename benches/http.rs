@@ -1,7 +1,8 @@
 //! What a durable admission over HTTP costs, against an axum handler that only parses and answers the same JSON, in the same
 //! run: CPU time of the server process for each request, requests a second, and latency. 64 connections; SQLite with
-//! `synchronous=FULL`, answers after the commit. Also allocations a second through the batch endpoint.
-//! `cargo bench --bench http`.
+//! `synchronous=FULL`, answers after the commit. Also allocations a second through the batch endpoint, and how long it takes to
+//! see whose a token is: one of the database, and an ES256 JWT of a provider, new and remembered.
+//! `cargo bench --bench http`; `-- verification` for the last alone. Needs `openssl` on the PATH.
 
 #![expect(clippy::print_stdout, clippy::expect_used, clippy::cast_precision_loss, reason = "a bench prints and stops")]
 
@@ -17,6 +18,11 @@ use axum::routing::post;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use api::access::{Role, TokenRequest};
+use kernel::units::Millis;
+use watermaster::auth::{Authenticator, ProviderSettings, TokenStore};
+use watermaster::journal::Journal;
 
 /// The same as the service's, so that it is not the allocators that are compared.
 #[global_allocator]
@@ -66,6 +72,10 @@ fn main() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     if std::env::args().any(|argument| argument == "baseline") {
         return runtime.block_on(baseline());
+    }
+    runtime.block_on(verification());
+    if std::env::args().any(|argument| argument == "verification") {
+        return;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let ours = Server::start(
@@ -118,6 +128,110 @@ fn main() {
         batched.per_second * BATCH as f64,
         batched.cpu_us / BATCH as f64
     );
+}
+
+/// How many tokens are looked at.
+const TOKENS: usize = 2_000;
+
+/// How long it takes to see whose a token is.
+async fn verification() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().expect("an URL");
+    let journal = Journal::open(&url).await.expect("a journal");
+    let store = TokenStore::open(journal, Some(TOKEN), now).await.expect("a store");
+    let mut tokens = vec![];
+    for number in 0..TOKENS / 10 {
+        let (aggregator, tenant, expires_in_ms) = (None, None, Some(3_600_000));
+        let request =
+            TokenRequest { name: format!("{number}"), role: Role::Requester, tenant, aggregator, expires_in_ms };
+        tokens.push(store.create(&request).await.expect("a token").1);
+    }
+    let key = SigningKey::make(folder.path());
+    let issuer = key.serve().await;
+    let jwts: Vec<String> = (0..TOKENS).map(|number| key.sign(&issuer, number)).collect();
+    let settings = ProviderSettings {
+        issuer,
+        audience: "watermaster".to_owned(),
+        role_claim: "role".to_owned(),
+        tenant_claim: "tenant".to_owned(),
+        is_tenant_required: false,
+        roles: Default::default(),
+    };
+    let authenticator = Authenticator::new(store, true).with_provider(settings).expect("a provider");
+    // The keys of the provider are found with the first.
+    let identity = authenticator.identify(Some(&key.sign("", TOKENS)), None, None).await;
+    assert!(identity.is_err(), "another issuer's");
+    println!("us to see whose a token is: mean, median, p99 of {TOKENS}");
+    let all = |texts: &[String]| texts.iter().cycle().take(TOKENS).cloned().collect::<Vec<_>>();
+    for (name, texts) in
+        [("access token", all(&tokens)), ("ES256 JWT, new", jwts.clone()), ("the same, remembered", jwts)]
+    {
+        let mut took_us = vec![];
+        for text in &texts {
+            let started = Instant::now();
+            let found = authenticator.identify(Some(text), None, None).await;
+            took_us.push(started.elapsed().as_secs_f64() * 1e6);
+            assert!(found.is_ok_and(|identity| identity.role == Role::Requester));
+        }
+        took_us.sort_by(f64::total_cmp);
+        let mean = took_us.iter().sum::<f64>() / took_us.len() as f64;
+        println!("{name:<22} {mean:>8.2} {:>8.2} {:>8.2}", took_us[TOKENS / 2], took_us[TOKENS * 99 / 100]);
+    }
+}
+
+fn now() -> Millis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    Millis(u64::try_from(since.as_millis()).expect("before the year 500 million"))
+}
+
+/// The key of a provider.
+struct SigningKey {
+    private: jsonwebtoken::EncodingKey,
+    public: serde_json::Value,
+}
+
+impl SigningKey {
+    fn make(folder: &std::path::Path) -> Self {
+        let path = folder.join("key");
+        let openssl = |arguments: &[&str]| {
+            let mut command = Command::new("openssl");
+            let output = command.args(arguments).arg(&path).output().expect("openssl (Debian: openssl)");
+            assert!(output.status.success(), "{output:?}");
+            output.stdout
+        };
+        openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-outform", "DER", "-out"]);
+        let public = openssl(&["pkey", "-inform", "DER", "-pubout", "-outform", "DER", "-in"]);
+        let point = &public[public.len() - 64..];
+        let part = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes);
+        let (x, y) = (part(&point[..32]), part(&point[32..]));
+        let private = jsonwebtoken::EncodingKey::from_ec_der(&std::fs::read(&path).expect("a key"));
+        let public =
+            serde_json::json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1", "x": x, "y": y});
+        Self { private, public }
+    }
+
+    /// Answers with its key under a URL, which it returns.
+    async fn serve(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let issuer = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let discovery = serde_json::json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys")});
+        let keys = serde_json::json!({"keys": [self.public]});
+        let router = axum::Router::new()
+            .route("/.well-known/openid-configuration", axum::routing::get(async move || Json(discovery)))
+            .route("/keys", axum::routing::get(async move || Json(keys)));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        issuer
+    }
+
+    fn sign(&self, issuer: &str, number: usize) -> String {
+        let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
+        header.kid = Some("1".to_owned());
+        let claims = serde_json::json!({
+            "iss": issuer, "aud": "watermaster", "sub": format!("user {number}"), "role": "requester",
+            "exp": now().0 / 1_000 + 3_600,
+        });
+        jsonwebtoken::encode(&header, &claims, &self.private).expect("a signature")
+    }
 }
 
 const TOKEN: &str = "a-token-of-thirty-two-characters";

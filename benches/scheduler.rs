@@ -28,9 +28,7 @@ use std::time::Instant;
 
 use kernel::id::{LinkIx, Name, NodeIx};
 use kernel::path::{Constraints, Everything, Graph, Metric, Query, Workspace, shortest};
-use kernel::scheduler::{
-    AggregatorIx, FlowDemand, FlowKey, Planner, QosLevel, SchedulerSettings, TenantShare,
-};
+use kernel::scheduler::{AggregatorIx, FlowDemand, FlowKey, Planner, QosLevel, SchedulerSettings, TenantShare};
 use kernel::topology::Topology;
 use kernel::units::Bandwidth;
 use measure::on_cpu_ns;

@@ -13,6 +13,8 @@ use crate::balancer;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ours,
+    /// Ours with a file of users.
+    Guarded,
     /// Ours on a SQLite file that commits to the operating system.
     File,
     /// Ours on a SQLite file that commits to the disk.
@@ -58,6 +60,11 @@ impl Host {
         fs::write(host.rules(), RULES).expect("a file");
         match kind {
             Kind::Ours => host.run_ours("0", address, "memory"),
+            Kind::Guarded => {
+                let line = mqtt::auth::hash_line("somebody", b"right").expect("a hash");
+                fs::write(host.users(), line).expect("a file");
+                host.run_ours("0-1", address, "memory");
+            }
             Kind::File => host.run_ours("0", address, &host.file("normal")),
             Kind::FileOnDisk => host.run_ours("0", address, &host.file("full")),
             Kind::Mosquitto => {
@@ -121,10 +128,18 @@ impl Host {
         self.folder.path().join("rules").display().to_string()
     }
 
+    fn users(&self) -> String {
+        self.folder.path().join("users").display().to_string()
+    }
+
     fn run_ours(&mut self, cores: &str, address: SocketAddr, store: &str) {
-        let (address, rules) = (address.to_string(), self.rules());
-        let arguments = ["broker", "--mqtt-listen", &address, "--mqtt-rules", &rules, "--store", store];
-        self.run(cores, env!("CARGO_BIN_EXE_watermaster"), &arguments.map(str::to_owned));
+        let (address, rules, users) = (address.to_string(), self.rules(), self.users());
+        let mut arguments = vec!["broker", "--mqtt-listen", &address, "--mqtt-rules", &rules, "--store", store];
+        if self.kind == Kind::Guarded {
+            arguments.extend(["--mqtt-users", &users]);
+        }
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        self.run(cores, env!("CARGO_BIN_EXE_watermaster"), &arguments);
     }
 
     fn run(&mut self, cores: &str, program: &str, arguments: &[String]) {

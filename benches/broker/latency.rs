@@ -35,7 +35,7 @@ pub(crate) fn compare(runtime: &Runtime, kinds: &[Kind], rounds: u64, seconds: u
 }
 
 /// p50 and p99 in milliseconds.
-async fn run(host: &Host, seconds: u64) -> [f64; 2] {
+pub(crate) async fn run(host: &Host, seconds: u64) -> [f64; 2] {
     let local = LocalSet::new();
     let start = Instant::now();
     let waits_ms: Rc<RefCell<Vec<f64>>> = Rc::default();

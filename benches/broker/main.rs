@@ -17,6 +17,7 @@ mod client;
 mod host;
 mod idle;
 mod latency;
+mod passwords;
 mod restart;
 mod throughput;
 
@@ -51,6 +52,9 @@ fn main() {
     }
     if is_chosen("latency") {
         latency::compare(&runtime, &kinds, rounds, seconds);
+    }
+    if is_chosen("passwords") {
+        passwords::compare(&runtime, rounds, seconds);
     }
     if is_chosen("idle") {
         idle::compare(&runtime, &kinds, seconds);
