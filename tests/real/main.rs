@@ -28,6 +28,7 @@ mod process;
 mod replicas;
 mod replicas_of_the_scheduler;
 mod running;
+mod secrets;
 mod silent_database;
 #[cfg(feature = "otlp")]
 mod traces;
