@@ -103,7 +103,7 @@ fn amount(usage: Usage, kind: QuotaKind) -> u128 {
     }
 }
 
-/// The largest bandwidth that takes no more than `left`, where `bandwidth` takes `taken`. One that is nothing is none.
+/// The largest bandwidth that takes no more than `left`, where `bandwidth` takes `taken`; none where allocations are counted.
 fn largest(bandwidth: Bandwidth, taken: u128, left: u128) -> Bandwidth {
     let times = taken.checked_div(bandwidth.as_bps().into()).unwrap_or(0);
     Bandwidth::saturating_from_bps(left.checked_div(times).map_or(0, saturated))
