@@ -93,6 +93,9 @@ struct ActiveFlow {
     stopped: Option<u128>,
 }
 
+/// What a flow asks for: by its place, the demand for each weight, and its weight.
+type FlowClaim = (usize, u128, u128);
+
 /// Who has what at a fair share.
 struct ShareTree {
     grid: Grid,
@@ -105,7 +108,7 @@ struct ShareTree {
 impl ShareTree {
     fn of(max_min: &MaxMin, senders: &[AggregatorIx], shares: &TenantShares) -> Self {
         let grid = max_min.grid;
-        let mut groups: BTreeMap<(Option<&Name>, AggregatorIx), Vec<(usize, u128, u128)>> = BTreeMap::new();
+        let mut groups: BTreeMap<(Option<&Name>, AggregatorIx), Vec<FlowClaim>> = BTreeMap::new();
         let mut weights: BTreeMap<&Name, u128> = BTreeMap::new();
         for (at, (flow, sender)) in max_min.flows.iter().zip(senders).enumerate() {
             if flow.is_out || flow.asks == 0 {
@@ -135,7 +138,7 @@ impl ShareTree {
     }
 
     /// An aggregator of the tenant that comes next, and its demand.
-    fn add_aggregator(&mut self, flows: &[(usize, u128, u128)]) -> u128 {
+    fn add_aggregator(&mut self, flows: &[FlowClaim]) -> u128 {
         let division = Division::new(flows.iter().map(|(_, each, weight)| (*each, *weight)).collect());
         let (demand, aggregator) = (division.demand, self.aggregators.len());
         for (at, each, weight) in flows {
@@ -285,13 +288,16 @@ mod tests {
         low
     }
 
+    /// A flow by its tenant with its weight, its aggregator, its own weight and its demand.
+    type NaiveFlow = (Option<(u32, u128)>, u32, u128, u128);
+
     /// What each flow takes at a share, by its tenant (with its weight), its aggregator, its weight and its demand.
-    fn naive_rates(flows: &[(Option<(u32, u128)>, u32, u128, u128)], share: u128) -> Vec<u128> {
+    fn naive_rates(flows: &[NaiveFlow], share: u128) -> Vec<u128> {
         let demand = |of: &dyn Fn(Option<(u32, u128)>, u32) -> bool| {
             flows.iter().filter(|flow| of(flow.0, flow.1)).map(|flow| flow.3).sum::<u128>()
         };
-        let rate = |&(tenant, aggregator, weight, most): &(Option<(u32, u128)>, u32, u128, u128)| {
-            let own_aggregator = |flow: &&(Option<(u32, u128)>, u32, u128, u128)| match tenant {
+        let rate = |&(tenant, aggregator, weight, most): &NaiveFlow| {
+            let own_aggregator = |flow: &&NaiveFlow| match tenant {
                 Some(_) => flow.1 == aggregator,
                 None => flow.0.is_none(),
             };
@@ -309,12 +315,7 @@ mod tests {
     }
 
     /// The share rises step by step; a link that cannot carry the next one stops its flows.
-    fn naive_fill(
-        max_min: &MaxMin,
-        flows: &[(Option<(u32, u128)>, u32, u128, u128)],
-        asked: &[Asked],
-        caps: &[u64],
-    ) -> Vec<u128> {
+    fn naive_fill(max_min: &MaxMin, flows: &[NaiveFlow], asked: &[Asked], caps: &[u64]) -> Vec<u128> {
         let tree = ShareTree { grid: max_min.grid, tenants: vec![], aggregators: vec![], flows: vec![] };
         let mut stopped: Vec<Option<u128>> = vec![None; flows.len()];
         let all: u128 = flows.iter().map(|flow| flow.3).sum();
