@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::planned_maintenance;
 use super::{
     App, Atomicity, JournalError, Mode, RECEIPT_KEPT, Retention, SNAPSHOT_EVERY, SNAPSHOT_EVERY_MIN, Submission,
     SubmitError,
@@ -28,7 +29,13 @@ pub(super) async fn keep_time(app: App) {
             app.read(|state| (state.next_deadline(), state.next_start(), state.due_starts(now, STARTS_AT_ONCE_MAX)));
         let due = match end {
             Some(end) if end <= now => vec![Command::Expire],
-            _ => vec![Command::Start; starts],
+            // Links whose maintenance is over are in service again before a booking starts on them.
+            _ if starts > 0 => {
+                let mut due = planned_maintenance::due(&app.state(), now, 0);
+                due.extend(vec![Command::Start; starts]);
+                due
+            }
+            _ => vec![],
         };
         let wait = if due.is_empty() {
             let next = end.into_iter().chain(start).min();

@@ -43,7 +43,8 @@ pub(super) async fn keep_plans(app: App, lead: Duration) {
     }
 }
 
-fn due(state: &State, now: Millis, lead_ms: u64) -> Vec<Command> {
+/// What puts maintenance into effect that begins within `lead_ms`, and ends what is over.
+pub(super) fn due(state: &State, now: Millis, lead_ms: u64) -> Vec<Command> {
     let mut commands = vec![];
     for (name, network) in state.networks().filter(|(_, network)| network.maintenances().len() > 0) {
         let is_on = |one: &Maintenance| one.starts_at.0 <= now.0.saturating_add(lead_ms) && now < one.ends_at;
@@ -62,14 +63,9 @@ fn due(state: &State, now: Millis, lead_ms: u64) -> Vec<Command> {
             let is_free =
                 |link: &&Name| !network.maintenances().any(|other| is_on(other) && other.links.contains(link));
             let drained = maintenance.links.iter().filter(|link| is_in(network, link, LinkState::Maintenance));
-            let mut back: Vec<Command> = drained
-                .filter(is_free)
-                .map(|link| change(link, (LinkState::Maintenance, LinkState::Up), None))
-                .collect();
-            if back.is_empty() {
-                back.push(Command::EndMaintenance { topology: name.clone(), id: maintenance.id });
-            }
-            commands.append(&mut back);
+            let back = drained.filter(is_free);
+            commands.extend(back.map(|link| change(link, (LinkState::Maintenance, LinkState::Up), None)));
+            commands.push(Command::EndMaintenance { topology: name.clone(), id: maintenance.id });
         }
     }
     // What is left is due at the next look.

@@ -68,7 +68,7 @@ pub const OPERATIONS: &[(&str, Permission)] = &[
     ("allocation_create", Permission::Request),
     ("allocation_batch", Permission::Request),
     ("allocation_get", Permission::See),
-    ("allocation_resize", Permission::Request),
+    ("allocation_update", Permission::Request),
     ("allocation_release", Permission::Request),
     ("allocation_commit", Permission::Request),
     ("tenant_list", Permission::See),

@@ -1,12 +1,12 @@
-//! `watermaster allocation create|list|show|resize|release|watch`: bandwidth, from a running service.
+//! `watermaster allocation create|list|show|update|release|watch`: bandwidth, from a running service.
 
 use clap::{Args, Subcommand};
 
-use super::allocation_request::{AnnotationArgs, Create};
+use super::allocation_request::{Create, Update};
 use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
-use super::output::{Column, bandwidth, effects, lines, rate};
-use api::allocation::{AllocationDocument, AllocationOutcome, AllocationState, ResizeRequest};
+use super::output::{Column, effects, lines, rate};
+use api::allocation::{AllocationDocument, AllocationOutcome, AllocationState};
 use api::client::{AllocationFilter, Client, PageRequest};
 use api::event::EventDocument;
 use api::flow::FlowDocument;
@@ -60,19 +60,9 @@ enum AllocationCommand {
         /// Which
         id: String,
     },
-    /// Give one another bandwidth, make-before-break, or other annotations
-    Resize {
-        /// Which
-        id: String,
-        /// The new bandwidth, such as 500M
-        #[arg(long, value_parser = bandwidth, required_unless_present_any = ["name", "customer", "note"])]
-        bandwidth: Option<u64>,
-        #[command(flatten)]
-        annotations: AnnotationArgs,
-        /// Only say what would happen
-        #[arg(long)]
-        dry_run: bool,
-    },
+    /// Give one another bandwidth, time or protection, make-before-break, or other annotations
+    #[command(visible_alias = "resize")]
+    Update(Box<Update>),
     /// Put one in force that is held
     Commit {
         /// Which
@@ -141,19 +131,11 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
         AllocationCommand::Create(create) => allocation_create(connection, create),
         AllocationCommand::List(list) => allocation_list(connection, list),
         AllocationCommand::Show { id } => connection.show_one(&SHOWN, async |client| client.allocation_get(id).await),
-        AllocationCommand::Resize { id, bandwidth, annotations, dry_run } => {
-            let AnnotationArgs { name, customer, note } = annotations;
-            let given = |text: &Option<String>| text.clone().map(Some);
-            let change = ResizeRequest {
-                bandwidth_bps: *bandwidth,
-                constraints: None,
-                name: given(name),
-                customer: given(customer),
-                note: given(note),
-            };
+        AllocationCommand::Update(update) => {
+            let (change, effect) = (update.change(), effect(update.dry_run));
             let work =
-                connection.wait(async |client| Ok(client.allocation_resize(id, &change, effect(*dry_run)).await?))?;
-            connection.show(&work, || outcome(&work, "resized", *dry_run))
+                connection.wait(async |client| Ok(client.allocation_update(&update.id, &change, effect).await?))?;
+            connection.show(&work, || outcome(&work, "updated", update.dry_run))
         }
         AllocationCommand::Commit { id } => {
             let done = connection.wait(async |client| Ok(client.allocation_commit(id).await?))?;

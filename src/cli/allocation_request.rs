@@ -1,9 +1,11 @@
-//! A bandwidth request as the command line says it.
+//! A bandwidth request, and a change to an allocation, as the command line says them.
 
-use clap::Args;
+use std::str::FromStr;
+
+use clap::{ArgGroup, Args};
 
 use super::output::bandwidth;
-use api::allocation::AllocationRequest;
+use api::allocation::{AllocationRequest, AllocationUpdate};
 use api::bandwidth_model::RelocationDocument;
 use api::constraints::{ConstraintsRequest, HopName, HopRequest};
 use api::flow::{FlowRequest, Ipv4Network, Ipv6Network};
@@ -84,15 +86,8 @@ pub(super) struct Create {
     /// A second path against the failure of the first: dedicated or shared
     #[arg(long)]
     protection: Option<ProtectionKind>,
-    /// What the two paths must not share: link, srlg or node [default: link]
-    #[arg(long, requires = "protection")]
-    disjoint: Option<DisjointName>,
-    /// Traffic returns to the first path when that is whole again
-    #[arg(long, requires = "protection")]
-    revertive: bool,
-    /// It is admitted on one path where no two carry it
-    #[arg(long, requires = "protection")]
-    best_effort: bool,
+    #[command(flatten)]
+    protected: ProtectionArgs,
     /// How many standing allocations may be moved for it, 0 to 10 [default: as the bandwidth model says]
     #[arg(long)]
     max_moves: Option<u8>,
@@ -105,6 +100,86 @@ pub(super) struct Create {
     /// Only say what would happen
     #[arg(long)]
     pub(super) dry_run: bool,
+}
+
+/// What else a second path is asked for.
+#[derive(Args, Debug)]
+struct ProtectionArgs {
+    /// What the two paths must not share: link, srlg or node [default: link]
+    #[arg(long, requires = "protection")]
+    disjoint: Option<DisjointName>,
+    /// Traffic returns to the first path when that is whole again
+    #[arg(long, requires = "protection")]
+    revertive: bool,
+    /// It is admitted on one path where no two carry it
+    #[arg(long, requires = "protection")]
+    best_effort: bool,
+}
+
+impl ProtectionArgs {
+    fn of_kind(&self, kind: ProtectionKind) -> ProtectionDocument {
+        let disjoint = self.disjoint.unwrap_or(DisjointName::Link);
+        ProtectionDocument { kind, disjoint, revertive: self.revertive, best_effort: self.best_effort }
+    }
+}
+
+/// Of which a change has at least one.
+const CHANGES: [&str; 8] =
+    ["bandwidth", "starts_at", "expires_at", "duration_ms", "protection", "name", "customer", "note"];
+
+/// A change to an allocation.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("change").args(CHANGES).required(true).multiple(true))]
+pub(super) struct Update {
+    /// Which
+    pub(super) id: String,
+    /// The new bandwidth, such as 500M
+    #[arg(long, value_parser = bandwidth)]
+    bandwidth: Option<u64>,
+    /// Another start of one that has not started, RFC 3339; "now": at once
+    #[arg(long, value_parser = |text: &str| unless::<Instant>("now", text))]
+    starts_at: Option<Unless<Instant>>,
+    /// When it ends from now on, RFC 3339; "never": when it is released
+    #[arg(long, alias = "ends-at", value_parser = |text: &str| unless::<Instant>("never", text))]
+    expires_at: Option<Unless<Instant>>,
+    /// How long it lasts from its start, or from now if it has started, in milliseconds
+    #[arg(long, conflicts_with = "expires_at")]
+    duration_ms: Option<u64>,
+    /// A second path against the failure of the first: dedicated, shared or none
+    #[arg(long, value_parser = |text: &str| unless::<ProtectionKind>("none", text))]
+    protection: Option<Unless<ProtectionKind>>,
+    #[command(flatten)]
+    protected: ProtectionArgs,
+    #[command(flatten)]
+    annotations: AnnotationArgs,
+    /// Only say what would happen
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// A value, or the word that says that there is none.
+#[derive(Clone, Copy, Debug)]
+struct Unless<T>(Option<T>);
+
+fn unless<T: FromStr>(none: &str, text: &str) -> Result<Unless<T>, T::Err> {
+    if text == none { Ok(Unless(None)) } else { text.parse().map(|value| Unless(Some(value))) }
+}
+
+impl Update {
+    pub(super) fn change(&self) -> AllocationUpdate {
+        let text = |given: &Option<String>| given.clone().map(Some);
+        AllocationUpdate {
+            bandwidth_bps: self.bandwidth,
+            constraints: None,
+            starts_at: self.starts_at.map(|at| at.0),
+            duration_ms: self.duration_ms,
+            expires_at: self.expires_at.map(|at| at.0),
+            protection: self.protection.map(|asked| asked.0.map(|kind| self.protected.of_kind(kind))),
+            name: text(&self.annotations.name),
+            customer: text(&self.annotations.customer),
+            note: text(&self.annotations.note),
+        }
+    }
 }
 
 /// The packets of an allocation. What is not given matches anything.
@@ -187,12 +262,7 @@ impl Create {
             tenant: self.tenant.clone(),
             hold_ms: self.hold_ms,
             constraints: Some(constraints).filter(|constraints| *constraints != ConstraintsRequest::default()),
-            protection: self.protection.map(|kind| ProtectionDocument {
-                kind,
-                disjoint: self.disjoint.unwrap_or(DisjointName::Link),
-                revertive: self.revertive,
-                best_effort: self.best_effort,
-            }),
+            protection: self.protection.map(|kind| self.protected.of_kind(kind)),
             relocation: self.max_moves.map(|max_moves| RelocationDocument { max_moves }),
             flow: self.flow.flow(),
         }

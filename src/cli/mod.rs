@@ -68,7 +68,7 @@ enum CliCommand {
     Gateway(gateway::Arguments),
     /// Subscribes at gateways and logs what it gets.
     Consumer(consumer::Arguments),
-    /// Bandwidth of a running service: create, list, show, resize, release, watch.
+    /// Bandwidth of a running service: create, list, show, update, release, watch.
     Allocation(allocation::Arguments),
     /// Links of a running service: list, show, set, watch.
     Link(link::Arguments),

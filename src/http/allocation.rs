@@ -20,7 +20,7 @@ use super::{error, own_feed, parse, problem_catalogue, what_if};
 use crate::app::scalars::StoredAllocationId;
 use crate::app::{Fact, Mode, Submission, SubmitError};
 use api::allocation::{
-    AllocationDocument, AllocationOutcome, AllocationRequest, AllocationState, ReleasePreview, ResizeRequest,
+    AllocationDocument, AllocationOutcome, AllocationRequest, AllocationState, AllocationUpdate, ReleasePreview,
 };
 use api::bandwidth_model::ModelName;
 use kernel::event::Event;
@@ -163,28 +163,29 @@ pub(super) async fn allocation_get(
     Ok(json(&render::past_allocation(&past)))
 }
 
-/// Changes an allocation's bandwidth or constraints, make-before-break.
+/// Changes an allocation's bandwidth, constraints, times or protection, as one, make-before-break.
 ///
-/// It never counts its own bandwidth twice. A denied change leaves it as it is.
+/// It never counts its own bandwidth twice, and is judged at every instant of the time that it is booked for then. A denied change
+/// leaves it as it is.
 #[utoipa::path(
     patch,
     path = "/v1/allocations/{id}",
     tag = "allocations",
     summary = "Change an allocation, make-before-break",
     params(("id" = String, Path, description = "Which", pattern = "^[0-9]{1,18}$"), DryRunQuery),
-    request_body(content = ResizeRequest, description = "What is to change", example = json!({"bandwidth_bps": 20_000_000})),
+    request_body(content = AllocationUpdate, description = "What is to change", example = json!({"bandwidth_bps": 20_000_000})),
     responses(
         (status = 200, description = "The allocation as it is now, or would be, and what that did", body = AllocationOutcome),
         BadRequest, Forbidden, NotFound, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
     )
 )]
-pub(super) async fn allocation_resize(
+pub(super) async fn allocation_update(
     room: Room,
     FromPath(StoredAllocationId(id)): FromPath<StoredAllocationId>,
     FromQuery(query): FromQuery<DryRunQuery>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let command = parse::resize(body.read::<ResizeRequest>()?, id)?;
+    let command = parse::allocation_update(body.read::<AllocationUpdate>()?, id)?;
     room.reaches(id)?;
     let fact = match room.ask(command, query.mode()).await? {
         Ok(fact) => fact,

@@ -221,7 +221,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(optimization::optimization_apply))
         .routes(routes!(allocation_list::allocation_list, allocation::allocation_create))
         .routes(routes!(batch::allocation_batch))
-        .routes(routes!(allocation::allocation_get, allocation::allocation_resize, allocation::allocation_release))
+        .routes(routes!(allocation::allocation_get, allocation::allocation_update, allocation::allocation_release))
         .routes(routes!(allocation::allocation_commit))
         .routes(routes!(tenant::tenant_list))
         .routes(routes!(tenant::tenant_get, tenant::tenant_put, tenant::tenant_delete))

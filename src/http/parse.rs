@@ -3,10 +3,11 @@
 
 use super::problem::Problem;
 use super::problem_catalogue;
-use api::allocation::{AllocationRequest, QOS_LEVEL_MAX, ResizeRequest};
+use api::allocation::{AllocationRequest, AllocationUpdate, QOS_LEVEL_MAX};
 use api::bandwidth_model::RelocationDocument;
 use api::constraints::{ConstraintsRequest, HOPS_MAX, HopName, HopRequest, LinkHop, NodeHop, RouteHopRequest};
 use api::flow::{FlowRequest, Ipv4Network, Ipv6Network};
+use api::instant::Instant;
 use api::link::LinkRequest;
 use api::maintenance::MaintenanceRequest;
 use api::path::DisjointName;
@@ -15,7 +16,9 @@ use formats::bandwidth_model::metric;
 use kernel::allocation::{Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Owner, Protection};
 use kernel::annotation::{Annotation, AnnotationField};
 use kernel::class::{ClassType, Priority};
-use kernel::command::{Command, HopKind, LinkChange, NamedConstraints, NamedHop, NamedRouteHop, Request};
+use kernel::command::{
+    AllocationChange, Command, HopKind, LinkChange, NamedConstraints, NamedHop, NamedRouteHop, Request,
+};
 use kernel::id::{AllocationId, Name};
 use kernel::path::Disjointness;
 use kernel::policy::MOVES_MAX;
@@ -83,14 +86,18 @@ pub(super) fn moves_max(document: RelocationDocument) -> Result<u8, Problem> {
 }
 
 /// A change to an allocation.
-pub(super) fn resize(document: ResizeRequest, id: AllocationId) -> Result<Command, Problem> {
-    if document == ResizeRequest::default() {
-        return Err(impossible("bandwidth_bps", "give bandwidth_bps, constraints, name, customer or note"));
+pub(super) fn allocation_update(document: AllocationUpdate, id: AllocationId) -> Result<Command, Problem> {
+    if document == AllocationUpdate::default() {
+        return Err(impossible("bandwidth_bps", "the change names nothing: give bandwidth_bps or another member"));
     }
-    Ok(Command::Resize {
-        id,
+    let instant = |at: Option<Instant>| at.map(|at| Millis(at.0));
+    let change = AllocationChange {
         bandwidth: document.bandwidth_bps.map(|bps| bandwidth("bandwidth_bps", bps)).transpose()?,
-        constraints: document.constraints.map(|document| constraints(document).map(Box::new)).transpose()?,
+        constraints: document.constraints.map(constraints).transpose()?,
+        starts_at: document.starts_at.map(instant),
+        expires_at: document.expires_at.map(instant),
+        duration: document.duration_ms.map(Millis),
+        protection: document.protection.map(|asked| asked.map(protection)),
         annotations: [
             (AnnotationField::Name, document.name),
             (AnnotationField::Customer, document.customer),
@@ -99,7 +106,8 @@ pub(super) fn resize(document: ResizeRequest, id: AllocationId) -> Result<Comman
         .into_iter()
         .filter_map(|(field, given)| Some(annotation((field, given?))))
         .collect::<Result<_, _>>()?,
-    })
+    };
+    Ok(Command::Change { id, change: Box::new(change) })
 }
 
 /// A text of a field; none clears it.

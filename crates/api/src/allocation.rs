@@ -108,7 +108,7 @@ pub struct AllocationRequest {
 #[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug, Default)]
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
-pub struct ResizeRequest {
+pub struct AllocationUpdate {
     /// The new bandwidth, in bit/s.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_u64)]
@@ -116,6 +116,25 @@ pub struct ResizeRequest {
     /// The new constraints, in place of all that the allocation had; `{}` takes them away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraints: Option<ConstraintsRequest>,
+    /// Another start, in the future, of an allocation that has not started; null: at once. The end stays where it is, unless it
+    /// is given too.
+    #[serde(default, deserialize_with = "text::given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub starts_at: Option<Option<Instant>>,
+    /// How long the allocation lasts from its start, or from now if it has started, in milliseconds, in the place of
+    /// `expires_at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub duration_ms: Option<u64>,
+    /// When the allocation expires from now on, in the future and after its start; null: never. `ends_at` is read as this, too.
+    #[serde(default, alias = "ends_at", deserialize_with = "text::given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Option<Instant>>,
+    /// Another protection, null: none. An allocation that has lost its backup path, or never had one, gets one now as a new
+    /// request would, beside its working path where that can stay.
+    #[serde(default, deserialize_with = "text::given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ProtectionDocument>)]
+    pub protection: Option<Option<ProtectionDocument>>,
     /// What people call the allocation from now on; null clears it. Other annotations alone leave the path and the
     /// reservation as they are.
     #[serde(default, deserialize_with = "text::given", skip_serializing_if = "Option::is_none")]

@@ -46,6 +46,8 @@ pub(crate) fn name_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 }
 
 /// For `deserialize_with` beside `default`: what is given, `null` being a value too.
-pub(crate) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::allocation::LspAttributes;
+use super::allocation::{LspAttributes, Protection};
 use super::annotation::{Annotation, AnnotationField};
 use super::class::{ClassType, Priority};
 use super::controller::{ControllerAddress, DriverKind, RulesOnDelete};
@@ -58,17 +58,13 @@ pub enum Command {
     },
     /// A bandwidth request.
     Allocate(Box<Request>),
-    /// Another bandwidth or other constraints for an allocation, make-before-break. Other annotations alone leave its path
-    /// and its reservation as they are.
-    Resize {
+    /// Another bandwidth, other constraints, times or another protection for an allocation, judged as one, make-before-break.
+    /// Other annotations alone leave its path and its reservation as they are.
+    Change {
         /// The allocation.
         id: AllocationId,
-        /// The new bandwidth; absent: as it is.
-        bandwidth: Option<Bandwidth>,
-        /// The new constraints; absent: as they are.
-        constraints: Option<Box<NamedConstraints>>,
-        /// Annotations to be set or, where there is no text, cleared.
-        annotations: Vec<(AnnotationField, Option<Annotation>)>,
+        /// The parts that change.
+        change: Box<AllocationChange>,
     },
     /// Put an allocation in force that was held.
     Confirm {
@@ -170,6 +166,13 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Another bandwidth for an allocation.
+    pub fn resize(id: AllocationId, bandwidth: Bandwidth) -> Self {
+        Self::Change { id, change: Box::new(AllocationChange { bandwidth: Some(bandwidth), ..Default::default() }) }
+    }
+}
+
 /// What the sender of a change expects to be changing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Expected {
@@ -222,6 +225,25 @@ pub struct LinkChange {
     pub expected: Option<LinkState>,
     /// When it is known to be over: bookings that start later stay on a link in maintenance.
     pub until: Option<Millis>,
+}
+
+/// A change to an allocation; absent parts stay.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AllocationChange {
+    /// Another bandwidth.
+    pub bandwidth: Option<Bandwidth>,
+    /// Other constraints, in the place of all that it had.
+    pub constraints: Option<NamedConstraints>,
+    /// Another start, as long as it has not started; `Some(None)`: at once.
+    pub starts_at: Option<Option<Millis>>,
+    /// Another end; `Some(None)`: none, it lasts until it is released.
+    pub expires_at: Option<Option<Millis>>,
+    /// How long it lasts from its start, or from now if it has started; in the place of `expires_at`.
+    pub duration: Option<Millis>,
+    /// Another protection, or a backup path now for one that lacks it; `Some(None)`: no protection any more.
+    pub protection: Option<Option<Protection>>,
+    /// Annotations to be set or, where there is no text, cleared.
+    pub annotations: Vec<(AnnotationField, Option<Annotation>)>,
 }
 
 /// A bandwidth request, in names.

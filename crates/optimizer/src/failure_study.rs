@@ -228,8 +228,8 @@ fn grow(
             continue;
         }
         meter.work += 1;
-        let bandwidth = Some(grown(allocation.demand.bandwidth, growth_ppm));
-        let command = Command::Resize { id: allocation.id, bandwidth, constraints: None, annotations: vec![] };
+        let bandwidth = grown(allocation.demand.bandwidth, growth_ppm);
+        let command = Command::resize(allocation.id, bandwidth);
         // A quota may refuse what the network could carry.
         let Ok(event) = decide(state, &command, Millis(0), workspace) else {
             fates.insert(allocation.id, None);

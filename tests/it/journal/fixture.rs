@@ -7,7 +7,8 @@ use kernel::annotation::{Annotation, AnnotationField};
 use kernel::bam::{ClassConfig, Model, ModelKind};
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::command::{
-    Command, Expected, HopKind, LinkChange, ModelChange, NamedConstraints, NamedHop, NamedRouteHop, OnMisfit, Request,
+    AllocationChange, Command, Expected, HopKind, LinkChange, ModelChange, NamedConstraints, NamedHop, NamedRouteHop,
+    OnMisfit, Request,
 };
 use kernel::controller::{ControllerAddress, DriverKind, RulesOnDelete};
 use kernel::event::{Event, Fate};
@@ -144,13 +145,22 @@ impl World {
                 Command::Recover { id, may_return: self.dice.one_in(2) }
             }
             41..43 => Command::Confirm { id: self.somebody() },
-            15..19 => Command::Resize {
-                id: self.somebody(),
-                bandwidth: Some(self.some_bandwidth()),
-                constraints: self.dice.maybe(|dice| Box::new(constraints(dice))),
-                annotations: self.dice.maybe(annotation_change).into_iter().collect(),
-            },
+            15..19 => Command::Change { id: self.somebody(), change: Box::new(self.change()) },
             _ => Command::Allocate(Box::new(self.request())),
+        }
+    }
+
+    fn change(&mut self) -> AllocationChange {
+        let now = self.now.0;
+        let instant = |dice: &mut Dice| dice.maybe(|dice| Millis(now + 1 + dice.roll(20_000)));
+        AllocationChange {
+            bandwidth: Some(self.some_bandwidth()),
+            constraints: self.dice.maybe(constraints),
+            starts_at: self.dice.maybe(instant),
+            expires_at: self.dice.maybe(instant),
+            duration: None,
+            protection: self.dice.maybe(|dice| dice.maybe(protection)),
+            annotations: self.dice.maybe(annotation_change).into_iter().collect(),
         }
     }
 

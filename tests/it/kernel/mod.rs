@@ -11,7 +11,8 @@ use kernel::audit::audit;
 use kernel::bam::{ClassConfig, Model, ModelKind};
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::command::{
-    Expected, HopKind, LinkChange, ModelChange, NamedConstraints, NamedHop, NamedRouteHop, OnMisfit, Request,
+    AllocationChange, Expected, HopKind, LinkChange, ModelChange, NamedConstraints, NamedHop, NamedRouteHop, OnMisfit,
+    Request,
 };
 use kernel::event::{Denial, Displaced, Fate, PathObstacle};
 use kernel::id::{AllocationId, Name, NodeIx, Sequence};
@@ -61,7 +62,8 @@ pub(crate) fn network(links: &[(&str, u64)]) -> Topology {
 
 /// Another bandwidth.
 fn resize(id: AllocationId, bps: u64) -> Command {
-    Command::Resize { id, bandwidth: Bandwidth::from_bps(bps), constraints: None, annotations: vec![] }
+    let bandwidth = Bandwidth::from_bps(bps);
+    Command::Change { id, change: Box::new(AllocationChange { bandwidth, ..AllocationChange::default() }) }
 }
 
 fn model(kind: ModelKind, shares: [u32; 3]) -> BandwidthModel {
@@ -248,11 +250,9 @@ fn annotations_alone_move_nothing_and_follow_the_allocation() {
     let mut world =
         World::new(network(&[("a-b", 100), ("a-c", 100), ("c-b", 100)]), model(ModelKind::Rdm, [40, 35, 25]));
     let text = |text| Annotation::parse(text).unwrap();
-    let annotate = |id, texts: &[_]| Command::Resize {
-        id,
-        bandwidth: None,
-        constraints: None,
-        annotations: texts.iter().map(|(field, said)| (*field, text(*said))).collect(),
+    let annotate = |id, texts: &[_]| {
+        let annotations = texts.iter().map(|(field, said)| (*field, text(*said))).collect();
+        Command::Change { id, change: Box::new(AllocationChange { annotations, ..AllocationChange::default() }) }
     };
     let first = world.admitted("a", "b", 0, 100);
     let id = world.admitted("a", "b", 0, 100);

@@ -15,7 +15,7 @@ use reqwest::{Method, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::allocation::{AllocationDocument, AllocationOutcome, AllocationPage, AllocationRequest, ResizeRequest};
+use crate::allocation::{AllocationDocument, AllocationOutcome, AllocationPage, AllocationRequest, AllocationUpdate};
 use crate::batch::{BatchOutcome, BatchRequests};
 use crate::event::EventPage;
 
@@ -147,10 +147,10 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::allocation_create`]; the allocation stays as it was.
-    pub async fn allocation_resize(
+    pub async fn allocation_update(
         &self,
         id: &str,
-        change: &ResizeRequest,
+        change: &AllocationUpdate,
         effect: Effect,
     ) -> Result<AllocationOutcome, ClientError> {
         let url = self.url(&["v1", "allocations", id], &dry_run(effect));

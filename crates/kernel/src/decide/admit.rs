@@ -8,18 +8,17 @@ use std::sync::Arc;
 use super::attributes::with_times;
 use super::bookings::displace_not_kept;
 use super::path_query::{fewest_hops, path_query};
-use super::protection::{fits_beside, no_backup, pair_of};
+use super::protection::{no_backup, pair_of};
 use super::reallocation::Reallocation;
 use super::relocation::make_way;
 use super::resolve::{self, Priorities};
 use super::restoration::reroute_victims;
 use super::tenant::{check_quotas, check_route};
 use super::victims::{self, make_room};
-use crate::allocation::{Allocation, Demand, Owner, Protection, Recovery, Route};
-use crate::annotation::{Annotation, AnnotationField};
+use crate::allocation::{Allocation, Demand, LspAttributes, Owner, Protection, Recovery, Route};
 use crate::bam::Cause;
 use crate::calendar::Taking;
-use crate::command::{NamedConstraints, Request};
+use crate::command::Request;
 use crate::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle};
 use crate::id::{AllocationId, LinkIx};
 use crate::intent::impossible_flow;
@@ -40,11 +39,11 @@ pub(super) fn allocate(
     if state.allocation_count() >= ALLOCATIONS_MAX {
         return Err(Refusal::TooMany { what: "allocations", max: ALLOCATIONS_MAX });
     }
-    check_protection(request)?;
     if request.attributes.expires_at.is_some_and(|at| at <= now) {
         return Err(Refusal::AlreadyExpired);
     }
     let (network, demand, priorities) = resolve_demand(state, request, now)?;
+    check_protection(&demand.attributes)?;
     if demand.attributes.starts_at.is_some() && network.ledger.bookings() >= BOOKINGS_MAX {
         return Err(Refusal::TooMany { what: "scheduled allocations of a topology", max: BOOKINGS_MAX });
     }
@@ -68,9 +67,8 @@ pub(super) fn allocate(
 }
 
 /// What shares bandwidth has neither start nor end: when a pool would have which members is not looked ahead.
-fn check_protection(request: &Request) -> Result<(), Refusal> {
-    let attributes = &request.attributes;
-    let has_times = attributes.starts_at.is_some() || attributes.expires_at.is_some() || request.duration.is_some();
+pub(super) fn check_protection(attributes: &LspAttributes) -> Result<(), Refusal> {
+    let has_times = attributes.starts_at.is_some() || attributes.expires_at.is_some();
     match attributes.protection {
         Some(Protection { is_shared: true, .. }) if has_times => Err(Refusal::ImpossibleTime {
             field: "protection.kind",
@@ -110,43 +108,6 @@ pub(super) fn resolve_demand<'a>(
     Ok((network, demand, priorities))
 }
 
-/// Make-before-break: the new reservation shares the old one's bandwidth where the paths share links (RFC 3209 §2.5), and
-/// the allocation is never its own victim.
-pub(super) fn resize(
-    state: &State,
-    id: AllocationId,
-    bandwidth: Option<Bandwidth>,
-    constraints: Option<&NamedConstraints>,
-    annotations: &[(AnnotationField, Option<Annotation>)],
-    now: Millis,
-    workspace: &mut Workspace,
-) -> Result<Event, Refusal> {
-    let old = resolve::allocation(state, id)?;
-    let (name, network) = resolve::network(state, Some(&old.demand.topology))?;
-    let mut demand = old.demand.clone();
-    if let Some(bandwidth) = bandwidth {
-        demand.bandwidth = bandwidth;
-    }
-    if let Some(named) = constraints {
-        demand.constraints = resolve::constraints(named, &network.topology, name, demand.ingress)?;
-    }
-    demand.attributes.annotations = demand.attributes.annotations.with(annotations.iter().cloned());
-    check(&demand, network)?;
-    check_quotas(state, &demand, Some(old))?;
-    let (setup, hold) = (demand.setup_priority, demand.hold_priority);
-    let priorities = resolve::priorities(network, name, demand.class_type, Some(setup), Some(hold))?;
-    let moves_max = network.model.policy.relocation.max_moves;
-    let admission = Admission { state, network, id, demand: &demand, priorities, moves_max };
-    Ok(match admission.in_place_of(old, workspace) {
-        Ok((route, displaced)) => {
-            check_route(state, &demand, &route, Some(old))?;
-            let changed = Allocation { demand, updated_at: now, ..on_route(old, route) };
-            Event::Resized { allocation: Arc::new(changed), displaced }
-        }
-        Err(denial) => Event::Denied { of: Some(id), demand: Box::new(demand), denial },
-    })
-}
-
 /// The least bandwidth of other allocations that had to go for `admitted` to enter the books of `before`, after the moves
 /// among `displaced`: as far as a long search finds it.
 pub fn least_sufficient_bps(before: &State, admitted: &Allocation, displaced: &[Displaced]) -> Option<u64> {
@@ -163,15 +124,7 @@ pub fn least_sufficient_bps(before: &State, admitted: &Allocation, displaced: &[
     Some(victims::least_sufficient_bps(&mut books, &network.entry_of(admitted)?, setup_slot))
 }
 
-/// The allocation on a route. On its own it still knows where its traffic is to return to.
-pub(super) fn on_route(old: &Allocation, route: Route) -> Allocation {
-    if route == old.route() {
-        return old.clone();
-    }
-    Allocation { path: route.path, recovery: Recovery::of(route.backup, None), ..old.clone() }
-}
-
-fn check(demand: &Demand, network: &Network) -> Result<(), Refusal> {
+pub(super) fn check(demand: &Demand, network: &Network) -> Result<(), Refusal> {
     if demand.bandwidth.is_zero() {
         return Err(Refusal::NoBandwidth);
     }
@@ -224,7 +177,7 @@ impl Admission<'_> {
     }
 
     /// What is asked of each link of a path.
-    fn claim(&self) -> Claim {
+    pub(super) fn claim(&self) -> Claim {
         let Priorities { setup_slot, hold_slot, .. } = self.priorities;
         let span = self.network.span_of(self.demand).unwrap_or_default();
         Claim { slot: setup_slot, hold_slot, bandwidth: self.demand.bandwidth, span }
@@ -253,7 +206,7 @@ impl Admission<'_> {
     }
 
     /// On two paths with free bandwidth, or on two on which it takes victims.
-    fn protected(
+    pub(super) fn protected(
         &self,
         books: Reallocation<'_, '_>,
         protection: Protection,
@@ -292,7 +245,7 @@ impl Admission<'_> {
     }
 
     /// Only for want of bandwidth.
-    fn path_by_moves(
+    pub(super) fn path_by_moves(
         &self,
         books: &mut Reallocation<'_, '_>,
         denial: &Denial,
@@ -335,59 +288,7 @@ impl Admission<'_> {
         found.is_ok_and(|found| check_price(network, query, &reach, &found.links, workspace).is_ok())
     }
 
-    /// The same paths if that may be; for less bandwidth they always may. What has lost its backup path is not refused for
-    /// want of one.
-    pub(super) fn in_place_of(&self, old: &Allocation, workspace: &mut Workspace) -> Result<RouteAndFates, Denial> {
-        let (network, claim) = (self.network, self.claim());
-        let query = path_query(&network.model.policy, self.demand);
-        let find = |id| self.state.allocation(id);
-        let mut books = Reallocation::new(network, &network.graph, &find);
-        if let Some(entry) = network.entry_of(old) {
-            books.draft.leave(&entry);
-        }
-        if old.demand.constraints == self.demand.constraints && self.fits_on_paths_of(old, &books.draft) {
-            return Ok((old.route(), vec![]));
-        }
-        if let Some(protection) = self.demand.attributes.protection {
-            let find = |id| self.state.allocation(id);
-            let mut books = Reallocation::new(network, &network.graph, &find);
-            if let Some(entry) = network.entry_of(old) {
-                books.draft.leave(&entry);
-            }
-            match self.protected(books, protection, workspace) {
-                Err(_) if protection.is_best_effort || old.is_unprotected() => {}
-                decided => return decided,
-            }
-        }
-        if let Ok(found) = path::shortest(&network.graph, &books.draft.free(claim), &query, workspace) {
-            return Ok((Route::single(found.links), vec![]));
-        }
-        let found = path::shortest(&network.graph, &books.draft.reach(claim), &query, workspace);
-        match found {
-            Ok(found) => self.with_victims(books, Route::single(found.links), workspace),
-            Err(_) => {
-                let denial = denial(network, &books.draft.reach_exact(claim), &query, workspace);
-                match self.path_by_moves(&mut books, &denial, workspace) {
-                    Some(links) => self.with_victims(books, Route::single(links), workspace),
-                    None => Err(denial),
-                }
-            }
-        }
-    }
-
-    fn fits_on_paths_of(&self, old: &Allocation, draft: &LedgerDraft<'_>) -> bool {
-        let claim = self.claim();
-        let is_free = |link: &LinkIx| self.demand.bandwidth.as_bps() <= draft.free_for(*link, &claim);
-        let is_starting = old.demand.attributes.starts_at != self.demand.attributes.starts_at;
-        let has_backup_room = || match (old.backup(), self.demand.attributes.protection) {
-            (Some(backup), Some(asked)) => fits_beside(self.network, draft, &claim, (&old.path, asked), backup),
-            _ => true,
-        };
-        (self.demand.bandwidth <= old.demand.bandwidth && !is_starting)
-            || (old.path.iter().all(is_free) && has_backup_room())
-    }
-
-    fn with_victims(
+    pub(super) fn with_victims(
         &self,
         mut books: Reallocation<'_, '_>,
         route: Route,
@@ -436,7 +337,7 @@ fn check_price(
     Err(Denial::TooCongested { cost_percent, limit_percent })
 }
 
-fn denial(network: &Network, links: &impl Links, query: &Query<'_>, workspace: &mut Workspace) -> Denial {
+pub(super) fn denial(network: &Network, links: &impl Links, query: &Query<'_>, workspace: &mut Workspace) -> Denial {
     Denial::from(path::explain(&network.graph, links, query, workspace))
 }
 

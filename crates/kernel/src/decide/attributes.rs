@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::resolve;
 use crate::allocation::{Allocation, LspAttributes};
 use crate::annotation::{Annotation, AnnotationField};
-use crate::command::Request;
+use crate::command::{AllocationChange, Request};
 use crate::event::Event;
 use crate::id::AllocationId;
 use crate::refusal::Refusal;
@@ -17,27 +17,64 @@ pub(super) fn with_times(request: &Request, now: Millis) -> Result<LspAttributes
     let mut attributes = request.attributes.clone();
     let invalid = |field, why| Err(Refusal::ImpossibleTime { field, why });
     attributes.held_until = held_until(request.hold_for, now)?;
-    if let Some(Millis(duration_ms)) = request.duration {
+    if let Some(duration) = request.duration {
         if attributes.expires_at.is_some() {
             return invalid("duration_ms", "the request says when it expires, too");
         }
-        if duration_ms == 0 {
-            return invalid("duration_ms", "it must be above zero");
-        }
-        let starts_at = attributes.starts_at.unwrap_or(now);
-        attributes.expires_at = Some(Millis(starts_at.0.saturating_add(duration_ms)));
+        attributes.expires_at = Some(end_after(duration, &attributes, now)?);
     }
     let Some(starts_at) = attributes.starts_at else { return Ok(attributes) };
     if starts_at <= now {
         return invalid("starts_at", "it is not in the future");
     }
+    check_order(&attributes, "hold_ms")?;
+    Ok(attributes)
+}
+
+/// The attributes of an allocation with other times, protection and annotations.
+pub(super) fn changed(old: &LspAttributes, change: &AllocationChange, now: Millis) -> Result<LspAttributes, Refusal> {
+    let mut attributes = old.clone();
+    let invalid = |field, why| Err(Refusal::ImpossibleTime { field, why });
+    match change.starts_at {
+        Some(_) if old.starts_at.is_none() => return invalid("starts_at", "the allocation has started"),
+        Some(Some(at)) if at <= now => return invalid("starts_at", "it is not in the future"),
+        Some(starts_at) => attributes.starts_at = starts_at,
+        None => {}
+    }
+    match (change.expires_at, change.duration) {
+        (Some(_), Some(_)) => return invalid("duration_ms", "the change says when it expires, too"),
+        (Some(expires_at), None) => attributes.expires_at = expires_at,
+        (None, Some(duration)) => attributes.expires_at = Some(end_after(duration, &attributes, now)?),
+        (None, None) => {}
+    }
+    if attributes.expires_at.is_some_and(|at| at <= now) {
+        return Err(Refusal::AlreadyExpired);
+    }
+    check_order(&attributes, "starts_at")?;
+    attributes.protection = change.protection.unwrap_or(old.protection);
+    attributes.annotations = attributes.annotations.with(change.annotations.iter().cloned());
+    Ok(attributes)
+}
+
+/// The end of what lasts so long from its start, or from now.
+fn end_after(duration: Millis, attributes: &LspAttributes, now: Millis) -> Result<Millis, Refusal> {
+    if duration.0 == 0 {
+        return Err(Refusal::ImpossibleTime { field: "duration_ms", why: "it must be above zero" });
+    }
+    Ok(Millis(attributes.starts_at.unwrap_or(now).0.saturating_add(duration.0)))
+}
+
+/// A booking starts before it expires, and not before its hold is over; `moved` is the field to be blamed for that.
+fn check_order(attributes: &LspAttributes, moved: &'static str) -> Result<(), Refusal> {
+    let Some(starts_at) = attributes.starts_at else { return Ok(()) };
+    let invalid = |field, why| Err(Refusal::ImpossibleTime { field, why });
     if attributes.expires_at.is_some_and(|at| at <= starts_at) {
         return invalid("expires_at", "it is not after starts_at");
     }
     if attributes.held_until.is_some_and(|until| until > starts_at) {
-        return invalid("hold_ms", "the hold lasts beyond starts_at");
+        return invalid(moved, "the hold lasts beyond starts_at");
     }
-    Ok(attributes)
+    Ok(())
 }
 
 /// The longest hold: a day.

@@ -58,6 +58,10 @@ pub fn availability(
         let changes = if is_start { [at, reached, passed] } else { [at; 3] };
         instants.extend(changes.into_iter().filter(|change| from < *change && *change <= last));
     }
+    for planned in network.maintenances() {
+        let reached = Millis(planned.starts_at.0.saturating_add(1).saturating_sub(duration.0));
+        instants.extend([reached, planned.ends_at].into_iter().filter(|change| from < *change && *change <= last));
+    }
     let until = instants.iter().nth(INSTANTS_MAX).map(|next| Millis(next.0 - 1));
     let ends = instants.iter().skip(1).map(|next| Millis(next.0 - 1)).chain([last]);
     let mut windows: Vec<(Millis, Millis)> = vec![];

@@ -3,6 +3,7 @@
 
 mod admit;
 mod attributes;
+mod change;
 mod headroom;
 mod availability;
 mod network;
@@ -58,12 +59,7 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
             network::change_link(state, topology, link, change, workspace)
         }
         Command::Allocate(request) => admit::allocate(state, request, now, workspace),
-        Command::Resize { id, bandwidth: None, constraints: None, annotations } => {
-            attributes::annotate(state, *id, annotations, now)
-        }
-        Command::Resize { id, bandwidth, constraints, annotations } => {
-            admit::resize(state, *id, *bandwidth, constraints.as_deref(), annotations, now, workspace)
-        }
+        Command::Change { id, change } => change::change(state, *id, change, now, workspace),
         Command::Confirm { id } => attributes::confirm(state, *id, now),
         Command::Reroute { id, path } => reroute::reroute(state, *id, path, now, workspace),
         Command::Recover { id, may_return } => protection::recover(state, *id, *may_return, now, workspace),

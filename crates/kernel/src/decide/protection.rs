@@ -7,7 +7,7 @@ use super::path_query::path_query;
 use super::reallocation::Reallocation;
 use super::resolve;
 use super::tenant::check_route;
-use crate::allocation::{Allocation, Protection, Recovery, Route};
+use crate::allocation::{Allocation, Demand, Protection, Recovery, Route};
 use crate::bam::Slot;
 use crate::calendar::Taking;
 use crate::event::{Binding, Denial, Event};
@@ -250,16 +250,27 @@ impl<'a> Recovering<'a> {
     }
 
     fn backup_of(&self, path: &[LinkIx], workspace: &mut Workspace) -> Option<Arc<[LinkIx]>> {
-        let query = path_query(&self.network.model.policy, &self.old.demand);
-        let (graph, draft) = (&self.network.graph, &self.draft);
-        let around = (path, self.protection.disjointness);
-        let found = if self.protection.is_shared {
-            let (links, risks) = (draft.free_exact(self.claim), risks_of(path, &self.network.topology));
-            let shared = Sharing { links: &links, draft, slot: self.claim.hold_slot, risks: &risks };
-            path::disjoint_from(graph, &shared, &query, around, workspace)
-        } else {
-            path::disjoint_from(graph, &draft.free(self.claim), &query, around, workspace)
-        };
-        Some(found.ok()?.links.into())
+        let books = (self.network, &self.draft);
+        backup_beside(books, self.claim, &self.old.demand, (path, self.protection), workspace)
     }
+}
+
+/// A backup path on free bandwidth for a working path of a demand that is out of the draft.
+pub(super) fn backup_beside(
+    (network, draft): (&Network, &LedgerDraft<'_>),
+    claim: Claim,
+    demand: &Demand,
+    (path, protection): (&[LinkIx], Protection),
+    workspace: &mut Workspace,
+) -> Option<Arc<[LinkIx]>> {
+    let query = path_query(&network.model.policy, demand);
+    let around = (path, protection.disjointness);
+    let found = if protection.is_shared {
+        let (links, risks) = (draft.free_exact(claim), risks_of(path, &network.topology));
+        let shared = Sharing { links: &links, draft, slot: claim.hold_slot, risks: &risks };
+        path::disjoint_from(&network.graph, &shared, &query, around, workspace)
+    } else {
+        path::disjoint_from(&network.graph, &draft.free(claim), &query, around, workspace)
+    };
+    Some(found.ok()?.links.into())
 }

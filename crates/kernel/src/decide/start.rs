@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::admit::{Admission, on_route};
+use super::admit::Admission;
+use super::change::on_route;
 use super::resolve;
 use crate::allocation::Allocation;
 use crate::event::Event;
@@ -25,7 +26,7 @@ pub(super) fn start(state: &State, now: Millis, workspace: &mut Workspace) -> Re
     let admission = Admission { state, network, id: *id, demand: &demand, priorities, moves_max };
     Ok(match admission.in_place_of(old, workspace) {
         Ok((route, displaced)) => {
-            let started = Allocation { demand, updated_at: now, ..on_route(old, route) };
+            let started = Allocation { updated_at: now, ..on_route(old, demand, route) };
             Event::Started { allocation: Arc::new(started), displaced }
         }
         Err(denial) => Event::StartFailed { id: *id, demand: Box::new(demand), denial },

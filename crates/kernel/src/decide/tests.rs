@@ -2,6 +2,7 @@
 
 mod calendar;
 mod calendar_oracle;
+mod changes;
 mod headroom;
 mod maintenance;
 mod protection;
@@ -16,7 +17,9 @@ use crate::allocation::LspAttributes;
 use crate::audit::audit;
 use crate::bam::{ClassConfig, Model, ModelKind};
 use crate::class::ClassType;
-use crate::command::{Command, Expected, LinkChange, ModelChange, NamedConstraints, OnMisfit, Request};
+use crate::command::{
+    AllocationChange, Command, Expected, LinkChange, ModelChange, NamedConstraints, OnMisfit, Request,
+};
 use crate::event::{Displaced, Event, Fate, Recorded};
 use crate::id::{AllocationId, Name, NodeIx};
 use crate::path::Workspace;
@@ -74,6 +77,14 @@ fn model(kind: ModelKind, percents: &[u32]) -> BandwidthModel {
     };
     let classes = (0..).zip(percents).map(class).collect();
     BandwidthModel::uniform(Model::new(kind, classes, vec![]).unwrap())
+}
+
+fn resize(id: AllocationId, bps: u64) -> Command {
+    Command::resize(id, Bandwidth::from_bps(bps).unwrap())
+}
+
+fn change(id: AllocationId, change: AllocationChange) -> Command {
+    Command::Change { id, change: Box::new(change) }
 }
 
 fn request(from: &str, to: &str, class: u8, bandwidth: u64) -> Request {

@@ -93,8 +93,8 @@ proptest! {
                     unserved.push(one.id);
                     continue;
                 }
-                let bandwidth = Some(Bandwidth::saturating_from_bps((one.demand.bandwidth.as_bps() * 5).div_ceil(4)));
-                let grow = Command::Resize { id: one.id, bandwidth, constraints: None, annotations: vec![] };
+                let bandwidth = Bandwidth::saturating_from_bps((one.demand.bandwidth.as_bps() * 5).div_ceil(4));
+                let grow = Command::resize(one.id, bandwidth);
                 if matches!(run(&mut grown, &grow), Event::Denied { .. }) {
                     unserved.push(one.id);
                 }

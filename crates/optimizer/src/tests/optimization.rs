@@ -4,7 +4,7 @@ use super::*;
 use crate::{Bound, BoundSource, Objective, OptimizationAim, OptimizationPlan, optimize};
 use kernel::Refusal;
 use kernel::audit::audit;
-use kernel::command::NamedHop;
+use kernel::command::{AllocationChange, NamedHop};
 use kernel::path::Metric;
 
 fn max_ppm(state: &State) -> u64 {
@@ -251,8 +251,8 @@ fn a_ring_is_balanced_to_its_bound() {
     for allocation in all(&state) {
         // Where it is, it stays, and may go elsewhere from now on.
         let (id, path) = (allocation.id, path_names(&state, &allocation));
-        let constraints = Some(Box::default());
-        run(&mut state, &Command::Resize { id, bandwidth: None, constraints, annotations: vec![] });
+        let change = AllocationChange { constraints: Some(NamedConstraints::default()), ..AllocationChange::default() };
+        run(&mut state, &Command::Change { id, change: Box::new(change) });
         run(&mut state, &Command::Reroute { id, path });
     }
     assert_eq!(max_ppm(&state), 800_000);

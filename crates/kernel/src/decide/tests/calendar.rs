@@ -192,10 +192,8 @@ fn bookings_are_changed_released_and_refused_before_their_start() {
     let mut line = Timeline::new(&[("a-b", 100)], model(ModelKind::Mam, &[100]));
     assert_eq!(line.outcome(booking(0, 60, 10, 20)), Ok(vec![]));
     let id = AllocationId(line.id());
-    let resize =
-        |bps| Command::Resize { id, bandwidth: Bandwidth::from_bps(bps), constraints: None, annotations: vec![] };
-    assert!(matches!(line.run(resize(100)).unwrap(), Event::Resized { .. }));
-    assert!(matches!(line.run(resize(101)).unwrap(), Event::Denied { .. }));
+    assert!(matches!(line.run(resize(id, 100)).unwrap(), Event::Resized { .. }));
+    assert!(matches!(line.run(resize(id, 101)).unwrap(), Event::Denied { .. }));
     assert_eq!(line.outcome(booking(0, 1, 0, 11)), Err(0));
     line.run(Command::Release { id }).unwrap();
     assert_eq!(line.outcome(booking(0, 100, 0, 11)), Ok(vec![]));

@@ -48,7 +48,7 @@ fn both_paths_are_booked_and_given_back() {
     let (id, _) = world.admit(protected(PROTECTION, request("a", "d", 0, 60)));
     assert_eq!((world.path(id).len(), backup(&world, id).unwrap().len()), (2, 2));
     assert_eq!(DIAMOND.map(|(link, _)| booked(&world, link)), [60, 60, 60, 60, 0]);
-    world.must(Command::Resize { id, bandwidth: Bandwidth::from_bps(90), constraints: None, annotations: vec![] });
+    world.must(resize(id, 90));
     assert_eq!(DIAMOND.map(|(link, _)| booked(&world, link)), [90, 90, 90, 90, 0]);
     world.must(Command::Release { id });
     assert_eq!(DIAMOND.map(|(link, _)| booked(&world, link)), [0; 5]);

@@ -167,10 +167,7 @@ impl Dispatcher {
         let aim = flow.aim();
         match (what, &flow.holding) {
             (Move::Release, Some(holding)) => Some(Command::Release { id: holding.id }),
-            (_, Some(holding)) => {
-                let (id, bandwidth) = (holding.id, Some(aim));
-                Some(Command::Resize { id, bandwidth, constraints: None, annotations: vec![] })
-            }
+            (_, Some(holding)) => Some(Command::resize(holding.id, aim)),
             (_, None) => Some(Command::Allocate(Box::new(Request {
                 topology: Some(known.topology.clone()),
                 ingress: known.metadata.node.clone(),
