@@ -1,7 +1,8 @@
 // Allocations: a table with the server's filters and pages; one of them in full, with its path lit on a small map.
 import { useEffect, useState } from "preact/hooks";
-import { all, ask, get, Refused, type Allocation, type AllocationOutcome, type AllocationPage, type Victim } from "./api";
+import { all, ask, get, Refused, type Allocation, type AllocationPage, type Victim } from "./api";
 import { MiniMap } from "./canvas";
+import { Change, isUnprotected } from "./change";
 import { Feed } from "./feed";
 import { happenings, layout, links, pin, topologies, topology } from "./live";
 import { Ask, CAUSES, ClassMark, Denial, Empty, Failure, NAMED, NodeName, PathText, say, State, Victims } from "./parts";
@@ -10,7 +11,7 @@ import { go, href, route } from "./route";
 import { may } from "./session";
 import { Table } from "./table";
 import { bookAgain } from "./undo";
-import { className, clock, count, dateAndTime, parseRate, rate } from "./units";
+import { className, clock, count, dateAndTime, rate } from "./units";
 
 const PAGE = 50;
 const STATES = ["held", "scheduled", "active", "installing", "rerouting", "degraded", "released", "expired", "preempted", "devolved", "failed"];
@@ -76,7 +77,7 @@ function Filters() {
 
 function List() {
   const { query } = route.value;
-  const [asked, setAsked] = useState<{ one: Allocation; what: "release" | "resize" } | null>(null);
+  const [asked, setAsked] = useState<{ one: Allocation; what: "release" | "change" } | null>(null);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [releasing, setReleasing] = useState<Allocation[] | null>(null);
   const asking = new URLSearchParams([...query].filter(([key]) => !key.startsWith("sort-")));
@@ -124,7 +125,7 @@ function List() {
             { title: "Changed", class: "when", cell: (one) => dateAndTime(one.ended_at ?? one.updated_at), value: (one) => one.ended_at ?? one.updated_at },
             {
               title: "Actions", class: "actions",
-              cell: (one) => (one.ended_at || !may("request") ? null : <><Commit one={one} />{" "}<button onClick={() => setAsked({ one, what: "resize" })} aria-label={`Resize ${one.id}`}>Resize</button> <button onClick={() => setAsked({ one, what: "release" })} aria-label={`Release ${one.id}`}>Release</button></>),
+              cell: (one) => (one.ended_at || !may("request") ? null : <><Commit one={one} />{" "}<button onClick={() => setAsked({ one, what: "change" })} aria-label={`${isUnprotected(one) ? "Protect" : "Change"} ${one.id}`}>{isUnprotected(one) ? "Protect" : "Change"} …</button> <button onClick={() => setAsked({ one, what: "release" })} aria-label={`Release ${one.id}`}>Release</button></>),
             },
           ]}
         />
@@ -136,7 +137,7 @@ function List() {
       </div>
       <MiniMap />
       {asked?.what === "release" ? <Release of={[asked.one]} close={() => setAsked(null)} /> : null}
-      {asked?.what === "resize" ? <Resize one={asked.one} close={() => setAsked(null)} /> : null}
+      {asked?.what === "change" ? <Change one={asked.one} close={() => setAsked(null)} /> : null}
       {releasing ? <Release of={releasing} close={() => (setReleasing(null), setChosen(new Set()))} /> : null}
     </div>
   );
@@ -185,7 +186,7 @@ interface Demand {
 }
 
 function One(props: { id: string }) {
-  const [asked, setAsked] = useState<"release" | "resize" | null>(null);
+  const [asked, setAsked] = useState<"release" | "change" | null>(null);
   const { value: one, error } = useReading(props.id, () => get<Allocation>(`/v1/allocations/${encodeURIComponent(props.id)}`));
   useEffect(() => pin(one ? [...one.path, ...(one.backup_path ?? [])] : []), [one]);
   useEffect(() => () => pin(), []);
@@ -220,13 +221,13 @@ function One(props: { id: string }) {
           {one.ended_at ? <><dt>Ended</dt><dd>{dateAndTime(one.ended_at)}</dd></> : null}
           {cause ? <><dt>Left its path</dt><dd>{CAUSES[cause.cause] ?? cause.cause}{by ? <>; for <a href={href("allocations", by)}>allocation {by}</a></> : null}</dd></> : null}
         </dl>
-        {one.ended_at || !may("request") ? null : <div class="buttons"><Commit one={one} /> <button onClick={() => setAsked("resize")}>Resize …</button> <button onClick={() => setAsked("release")}>Release …</button></div>}
+        {one.ended_at || !may("request") ? null : <div class="buttons"><Commit one={one} /> <button onClick={() => setAsked("change")}>{isUnprotected(one) ? "Protect" : "Change"} …</button> <button onClick={() => setAsked("release")}>Release …</button></div>}
         <h2>What happened to it</h2>
         <Feed happenings={[...about].reverse()} />
       </div>
       {topologies.value?.some((known) => known.topology === one.topology) ? <MiniMap /> : null}
       {asked === "release" ? <Release of={[one]} close={() => setAsked(null)} /> : null}
-      {asked === "resize" ? <Resize one={one} close={() => setAsked(null)} /> : null}
+      {asked === "change" ? <Change one={one} close={() => setAsked(null)} /> : null}
     </article>
   );
 }
@@ -242,10 +243,6 @@ function concerns(data: Record<string, unknown>, id: string): boolean {
 
 /** What two paths do not share. */
 const SHARED = { link: "link", srlg: "link or risk group", node: "link or node" };
-
-function isUnprotected(one: Allocation): boolean {
-  return Boolean(one.protection && !one.backup_path && !one.ended_at);
-}
 
 function isHeld(one: Allocation): boolean {
   return one.state === "held" && Boolean(one.held_until);
@@ -312,39 +309,4 @@ async function undo(released: Allocation[]): Promise<void> {
   } catch (error) {
     say(error instanceof Error ? error.message : String(error), true);
   }
-}
-
-/** What was previewed is what is sent. */
-function Resize(props: { one: Allocation; close: () => void }) {
-  const [text, setText] = useState(String(props.one.bandwidth_bps));
-  const [would, setWould] = useState<{ bps: number; outcome: AllocationOutcome } | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const bps = parseRate(text);
-  const run = async (to: number, dry: boolean) => {
-    try {
-      const { body } = await ask<AllocationOutcome>("PATCH", `/v1/allocations/${props.one.id}${dry ? "?dry_run=true" : ""}`, { bandwidth_bps: to });
-      setError(null);
-      if (dry) return setWould({ bps: to, outcome: body });
-      say(`Allocation ${props.one.id} has ${rate(body.bandwidth_bps)} now.`);
-      props.close();
-    } catch (failed) {
-      setWould(null);
-      setError(failed);
-    }
-  };
-  const shown = would?.bps === bps ? would : null;
-  return (
-    <Ask title={`Resize allocation ${props.one.id}`} close={props.close}>
-      <form onSubmit={(event) => (event.preventDefault(), void run(bps!, true))}>
-        <label>New bandwidth <input value={text} aria-invalid={bps === null} onInput={(event) => setText(event.currentTarget.value)} /></label>{" "}
-        <button disabled={bps === null}>What would happen?</button>
-        <p class="quiet">It has {rate(props.one.bandwidth_bps)}. Write 500M, 2.5G or bit/s.</p>
-      </form>
-      {error ? <Failure error={error} /> : null}
-      {shown ? <><Victims effects={shown.outcome} would /><p>Path: <PathText path={shown.outcome.path} /></p></> : null}
-      <div class="buttons">
-        <button class="primary" disabled={!shown} onClick={() => shown && run(shown.bps, false)}>Resize</button> <button onClick={props.close}>Cancel</button>
-      </div>
-    </Ask>
-  );
 }

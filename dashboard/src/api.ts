@@ -10,6 +10,7 @@ export type LinkOutcome = Schemas["LinkOutcome"];
 export type Allocation = Schemas["Allocation"] & { id: string };
 export type AllocationOutcome = Schemas["AllocationOutcome"];
 export type AllocationPage = Omit<Schemas["AllocationPage"], "items"> & { items: Allocation[] };
+export type AllocationUpdate = Schemas["AllocationUpdate"];
 export type AllocationRequest = Schemas["AllocationRequest"];
 export type BatchOutcome = Schemas["BatchOutcome"];
 export type Availability = Schemas["AvailabilityAnswer"];

@@ -50,9 +50,11 @@ function isNode(name: string): boolean {
 
 type Form = ReturnType<typeof useRequest>;
 
-const DISJOINT = ["link", "node", "srlg"] as const;
+export const DISJOINT = ["link", "node", "srlg"] as const;
 
-function isDisjointness(text: string): text is (typeof DISJOINT)[number] {
+export const AGAINST = { link: "against a link", node: "against a node", srlg: "against a risk group" };
+
+export function isDisjointness(text: string): text is (typeof DISJOINT)[number] {
   return (DISJOINT as readonly string[]).includes(text);
 }
 
@@ -68,13 +70,13 @@ function tonight(): [string, string] {
 }
 
 /** What is in a field of date and time, which is of the clock on the wall. */
-function instant(text: string): string | undefined {
+export function instant(text: string): string | undefined {
   const at = Date.parse(text);
   return Number.isNaN(at) ? undefined : new Date(at).toISOString();
 }
 
 /** The same the other way round. */
-function wall(at: string): string {
+export function wall(at: string): string {
   const date = new Date(at);
   return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
@@ -91,7 +93,7 @@ export function Fields(props: { form: Form }) {
       <label>Bandwidth <input value={form.text} size={8} aria-invalid={form.bps === null} onInput={(event) => form.setText(event.currentTarget.value)} /></label>
       <label>Most hops <input value={form.maxHops} size={3} inputMode="numeric" pattern="[0-9]*" placeholder="any" onInput={(event) => form.setMaxHops(event.currentTarget.value.replace(/\D/g, ""))} /></label>
       <label>Protect <select value={form.protect} onChange={(event) => form.setProtect(event.currentTarget.value)}>
-        <option value="">no</option><option value="link">against a link</option><option value="node">against a node</option><option value="srlg">against a risk group</option>
+        <option value="">no</option>{DISJOINT.map((one) => <option value={one}>{AGAINST[one]}</option>)}
       </select></label>
       {form.protect ? <label>Backup <select value={form.backup} onChange={(event) => form.setBackup(event.currentTarget.value)}>
         <option value="">its own</option><option value="shared">shared with others</option>

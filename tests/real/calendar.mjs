@@ -39,6 +39,21 @@ async function timeline(page) {
   await screen(page, "calendar");
 }
 
+/** Two hours become three. */
+async function extend(page) {
+  const row = page.getByRole("list", { name: "Bookings" }).getByRole("listitem");
+  await row.getByRole("link").first().click();
+  await page.getByRole("button", { name: "Change …" }).click();
+  await page.getByLabel("Ends").fill(tuesday(5));
+  await page.getByRole("button", { name: "What would happen?" }).click();
+  await page.getByText("No other allocation would be touched.").waitFor();
+  await accessible(page, "a change of an end");
+  await page.getByRole("button", { name: "Change", exact: true }).click();
+  await page.getByText(/has 800 Mbit\/s until \d{4}-\d\d-\d\d 05:00:00\.$/).waitFor();
+  const [booking] = (await call("GET", "/v1/allocations?state=scheduled")).body.items;
+  assert.equal((await call("PATCH", `/v1/allocations/${booking.id}`, { duration_ms: 7_200_000 })).status, 200);
+}
+
 /** What is full on Tuesday night may be had after it. */
 async function later(page) {
   await page.goto(`${base}/#/map?topology=net&ingress=oslo&egress=rome&class_type=2&bandwidth=500M&starts=${tuesday(3)}&ends=${tuesday(5)}`);
@@ -104,6 +119,8 @@ await drive(async (page, browser) => {
   await book(page);
   console.log("  the calendar");
   await timeline(page);
+  console.log("  an hour more");
+  await extend(page);
   console.log("  maintenance");
   await maintain(page);
   console.log("  when there is room");

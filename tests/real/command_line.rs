@@ -96,11 +96,17 @@ fn bandwidth_is_asked_for_changed_and_let_go() {
     assert!(listed.starts_with("ID") && listed.contains("WA-CA1") && listed.lines().count() == 2, "{listed}");
     assert!(words(&server, &["allocation", "resize", id, "--bandwidth", "3.5G"]).contains("3.50 Gbit/s"));
     assert_eq!(json(&server, &["allocation", "show", id])["bandwidth_bps"], 3_500_000_000_u64);
-    let renamed = words(&server, &["allocation", "resize", id, "--name", "west"]);
+    let renamed = words(&server, &["allocation", "update", id, "--name", "west"]);
     assert!(renamed.contains("name        west") && renamed.contains("3.50 Gbit/s"), "{renamed}");
+    let ends = |words: &[&str]| {
+        let update = [&["allocation", "update", id], words].concat();
+        json(&server, &update)["expires_at"].clone()
+    };
+    assert_eq!(ends(&["--expires-at", "2100-01-01T00:00:00Z"]), "2100-01-01T00:00:00.000Z");
+    assert!(ends(&["--ends-at", "never", "--bandwidth", "3.5G"]).is_null());
     let found = words(&server, &["allocation", "list", "--name", "ACME*", "--customer", "ACME"]);
     assert!(found.contains("ACME east") && found.lines().count() == 2, "{found}");
-    assert_eq!(run(&server, &["allocation", "resize", id]).status.code(), Some(2), "nothing to change");
+    assert_eq!(run(&server, &["allocation", "update", id]).status.code(), Some(2), "nothing to change");
     assert_eq!(words(&server, &["allocation", "release", id]), format!("{id} released\n"));
     assert!(words(&server, &["allocation", "show", id]).contains("state       released"));
     assert_eq!(run(&server, &["allocation", "create", "--ingress", "WA"]).status.code(), Some(2));

@@ -393,13 +393,13 @@ async function drain(page) {
   await screen(page, "map-maintenance");
 }
 
-async function releaseAndResize(page, id) {
+async function releaseAndChange(page, id) {
   await page.goto(`${base}/#/allocations?state=active`);
-  await page.getByRole("button", { name: `Resize ${id}` }).click();
+  await page.getByRole("button", { name: `Change ${id}` }).click();
   await page.getByLabel("New bandwidth").fill("100M");
   await page.getByRole("button", { name: "What would happen?" }).click();
   await page.getByText("No other allocation would be touched.").waitFor();
-  await page.getByRole("button", { name: "Resize", exact: true }).click();
+  await page.getByRole("button", { name: "Change", exact: true }).click();
   await page.getByText(`Allocation ${id} has 100 Mbit/s now.`).waitFor();
   await screen(page, "allocations");
   await accessible(page, "allocations");
@@ -677,7 +677,7 @@ try {
   await step("search", () => search(page, id));
   assert.ok((await call("DELETE", `/v1/allocations/${id}`)).status < 300);
   await step("drain a link", () => drain(page));
-  await step("resize, release, be denied", () => releaseAndResize(page, high));
+  await step("change, release, be denied", () => releaseAndChange(page, high));
   await step("change the model", () => changeModel(page));
   await step("aggregators", async () => {
     await page.goto(`${base}/#/aggregators?topology=ring`);

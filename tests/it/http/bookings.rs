@@ -5,6 +5,7 @@ use std::time::Duration;
 use api::instant::Instant;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use watermaster::app::AppOptions;
 
 use super::harness::{PAIR, TestService};
 
@@ -122,5 +123,39 @@ async fn what_is_available_is_said_in_windows() {
         let answer = ask(1, more).await;
         assert_eq!((answer.status, &answer.json()["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)));
     }
+    service.close().await;
+}
+
+#[tokio::test]
+async fn times_and_bandwidth_are_changed_as_one_or_not_at_all() {
+    let service = TestService::with(PAIR).await;
+    let hour = |hour: u8| format!("2100-01-01T0{hour}:00:00.000Z");
+    let answer = service.post("/v1/allocations", &booking(&hour(2), json!({"ends_at": hour(4)}))).await.json();
+    let one = format!("/v1/allocations/{}", answer["id"].as_str().unwrap());
+    service.post("/v1/allocations", &booking(&hour(6), json!({"ends_at": hour(8)}))).await;
+    let times = |answer: &Value| (answer["starts_at"].clone(), answer["expires_at"].clone());
+    let moved = json!({"starts_at": hour(3), "ends_at": hour(6)}).to_string();
+    let tried = service.patch(&format!("{one}?dry_run=true"), &moved).await.json();
+    assert_eq!((times(&tried), &tried["dry_run"]), ((json!(hour(3)), json!(hour(6))), &json!(true)));
+    assert_eq!(times(&service.get(&one).await.json()), (json!(hour(2)), json!(hour(4))));
+    assert_eq!(times(&service.patch(&one, &moved).await.json()), (json!(hour(3)), json!(hour(6))));
+    let longer = json!({"expires_at": hour(7)});
+    let denied = service.patch(&one, &longer.to_string()).await;
+    assert_eq!((denied.status, &denied.json()["largest_admissible_bps"]), (StatusCode::CONFLICT, &json!(30_000_000)));
+    let less = json!({"expires_at": hour(7), "bandwidth_bps": 30_000_000}).to_string();
+    let changed = service.patch(&one, &less).await.json();
+    assert_eq!((times(&changed).1, &changed["bandwidth_bps"]), (json!(hour(7)), &json!(30_000_000)));
+    let at_once = service.patch(&one, r#"{"starts_at": null, "expires_at": null}"#).await.json();
+    assert_eq!((times(&at_once), &at_once["state"]), ((Value::Null, Value::Null), &json!("active")));
+    for (body, field) in [
+        (json!({"starts_at": hour(1)}), "starts_at"),
+        (json!({"expires_at": "2020-01-01T00:00:00Z"}), "expires_at"),
+        (json!({"expires_at": hour(1), "duration_ms": 1}), "duration_ms"),
+    ] {
+        let answer = service.patch(&one, &body.to_string()).await;
+        assert_eq!((answer.status, &answer.json()["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)));
+    }
+    let service = TestService::open_with(service.leave().await, AppOptions::default()).await;
+    assert_eq!(service.get(&one).await.json()["bandwidth_bps"], json!(30_000_000));
     service.close().await;
 }

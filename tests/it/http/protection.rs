@@ -137,3 +137,20 @@ async fn the_largest_protected_bandwidth_is_told() {
     assert_eq!(service.post("/v1/allocations?dry_run=true", &fits).await.status, StatusCode::OK);
     service.close().await;
 }
+
+#[tokio::test]
+async fn protection_is_added_and_dropped_by_a_change() {
+    let service = triangle().await;
+    let plain = json!({"ingress": "a", "egress": "b", "class_type": 0, "bandwidth_bps": 8_000_000}).to_string();
+    let admitted = service.post("/v1/allocations", &plain).await.json();
+    let one = format!("/v1/allocations/{}", admitted["id"].as_str().unwrap());
+    let asked = json!({"protection": {"kind": "dedicated", "disjoint": "node"}}).to_string();
+    let protected = service.patch(&one, &asked).await.json();
+    assert_eq!(protected["path"], admitted["path"]);
+    assert!(protected["backup_path"].is_array(), "{protected}");
+    let with_end = json!({"protection": {"kind": "shared"}, "duration_ms": 1_000}).to_string();
+    assert_eq!(service.patch(&one, &with_end).await.json()["field"], "protection.kind");
+    let bare = service.patch(&one, r#"{"protection": null}"#).await.json();
+    assert_eq!((&bare["protection"], &bare["backup_path"]), (&Value::Null, &Value::Null));
+    service.close().await;
+}
