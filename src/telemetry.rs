@@ -242,6 +242,10 @@ impl ServiceMetrics {
                 let rerouted = displaced.len();
                 tracing::info!(sequence, %topology, id, links, starts_at_ms, ends_at_ms, rerouted, stranded, "maintenance planned");
             }
+            Event::PreemptionForeseen { topology, notices } => {
+                let given = notices.iter().filter(|(_, notice)| notice.is_some()).count();
+                tracing::info!(sequence, %topology, given, lifted = notices.len() - given, "preemption foreseen");
+            }
             Event::MaintenanceEnded { topology, id } => {
                 tracing::info!(sequence, %topology, id = id.0, "maintenance ended");
             }

@@ -5,7 +5,7 @@ import { MiniMap } from "./canvas";
 import { Change, isUnprotected } from "./change";
 import { Feed } from "./feed";
 import { happenings, layout, links, pin, topologies, topology } from "./live";
-import { Ask, CAUSES, ClassMark, Denial, Empty, Failure, NAMED, NodeName, PathText, say, State, Victims } from "./parts";
+import { Ask, CAUSES, ClassMark, Denial, Empty, Failure, NAMED, NodeName, PathText, say, State } from "./parts";
 import { useReading } from "./reading";
 import { go, href, route } from "./route";
 import { may } from "./session";
@@ -59,6 +59,7 @@ function Filters() {
     <div class="filters" role="search" aria-label="Filter allocations">
       {choice("state", "State", [...STATES.map((one): [string, string] => [one, one]), ["denied", "denied (requests)"]])}
       {choice("protected", "Protection", [["true", "with a backup path"], ["false", "unprotected now"]])}
+      {choice("preempted_after", "Notice", [["1970-01-01T00:00:00Z", "to be preempted"]])}
       {choice("class_type", "Class", [0, 1, 2, 3, 4, 5, 6, 7].map((one) => [String(one), className(one)]))}
       {text("ingress", "From", "node-names")}
       {text("egress", "To", "node-names")}
@@ -116,7 +117,7 @@ function List() {
             { title: "Id", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
             ...(page.items.some((one) => one.name || one.customer) ? NAMED : []),
             ...(page.items.some((one) => one.tenant) ? [{ title: "Tenant", cell: (one: Allocation) => one.tenant, value: (one: Allocation) => one.tenant }] : []),
-            { title: "State", cell: (one) => <><State of={one.state} />{isUnprotected(one) ? <><br /><State of="unprotected" /></> : null}{isHeld(one) ? <><br /><span class="quiet">until {dateAndTime(one.held_until!)}</span></> : null}{one.state === "scheduled" ? <><br /><span class="quiet">from {dateAndTime(one.starts_at!)}</span></> : null}</>, value: (one) => one.state },
+            { title: "State", cell: (one) => <><State of={one.state} />{isUnprotected(one) ? <><br /><State of="unprotected" /></> : null}{one.preempted_at ? <><br /><span class="quiet">preempted at {dateAndTime(one.preempted_at)}</span></> : null}{isHeld(one) ? <><br /><span class="quiet">until {dateAndTime(one.held_until!)}</span></> : null}{one.state === "scheduled" ? <><br /><span class="quiet">from {dateAndTime(one.starts_at!)}</span></> : null}</>, value: (one) => one.state },
             { title: "From", cell: (one) => <NodeName of={one.ingress} />, value: (one) => one.ingress },
             { title: "To", cell: (one) => <NodeName of={one.egress} />, value: (one) => one.egress },
             { title: "Class", cell: (one) => <ClassMark classType={one.class_type} />, value: (one) => one.class_type },
@@ -218,6 +219,7 @@ function One(props: { id: string }) {
           {isHeld(one) ? <><dt>Held until</dt><dd>{dateAndTime(one.held_until!)}; then it lapses, unless it is committed before</dd></> : null}
           {one.starts_at ? <><dt>Starts</dt><dd>{dateAndTime(one.starts_at)}</dd></> : null}
           {one.expires_at ? <><dt>Expires</dt><dd>{dateAndTime(one.expires_at)}</dd></> : null}
+          {one.preempted_at ? <><dt>Will be preempted</dt><dd><span class="state is-rerouted">▲ {dateAndTime(one.preempted_at)}</span>{one.preempted_by ? <> by <a href={href("allocations", one.preempted_by)}>allocation {one.preempted_by}</a>, which is booked for then</> : null}</dd></> : null}
           {one.ended_at ? <><dt>Ended</dt><dd>{dateAndTime(one.ended_at)}</dd></> : null}
           {cause ? <><dt>Left its path</dt><dd>{CAUSES[cause.cause] ?? cause.cause}{by ? <>; for <a href={href("allocations", by)}>allocation {by}</a></> : null}</dd></> : null}
         </dl>
@@ -237,8 +239,8 @@ function victims(data: Record<string, unknown>): Victim[] {
 }
 
 function concerns(data: Record<string, unknown>, id: string): boolean {
-  const told = data as { id?: string; ids?: string[]; allocation?: { id: string } };
-  return told.id === id || told.allocation?.id === id || Boolean(told.ids?.includes(id)) || victims(data).some((victim) => victim.id === id);
+  const told = data as { id?: string; ids?: string[]; allocation?: { id: string }; notices?: { id: string }[] };
+  return told.id === id || told.allocation?.id === id || Boolean(told.ids?.includes(id)) || Boolean(told.notices?.some((notice) => notice.id === id)) || victims(data).some((victim) => victim.id === id);
 }
 
 /** What two paths do not share. */

@@ -26,7 +26,8 @@ function Bookings(props: { topology: string }) {
   const [days, setDays] = param("days", "7");
   const path = `/v1/allocations?state=scheduled&topology=${encodeURIComponent(props.topology)}`;
   const planned = ofTopology(props.topology, "/maintenances");
-  const read = async () => ({ bookings: await all<Allocation>(path, BOOKINGS_MAX), maintenances: await all<Maintenance>(planned, MAINTENANCES_MAX) });
+  const noticed = `/v1/allocations?preempted_after=1970-01-01T00:00:00Z&topology=${encodeURIComponent(props.topology)}`;
+  const read = async () => ({ bookings: await all<Allocation>(path, BOOKINGS_MAX), maintenances: await all<Maintenance>(planned, MAINTENANCES_MAX), leaving: await all<Allocation>(noticed, BOOKINGS_MAX) });
   const { value, error } = useReading(path, read, () => 1_000);
   useEffect(() => () => pin(), []);
   if (error && !value) return <Failure error={error} />;
@@ -38,8 +39,9 @@ function Bookings(props: { topology: string }) {
   }
   const from = Date.now();
   const to = from + Number(days) * DAY_MS;
-  const starts = (one: Allocation | Maintenance) => Date.parse(one.starts_at!);
+  const starts = (one: Allocation | Maintenance) => (one.starts_at ? Date.parse(one.starts_at) : from);
   const within = <T extends Allocation | Maintenance>(items: T[]) => items.filter((one) => starts(one) < to).sort((one, two) => starts(one) - starts(two));
+  const leaving = value.leaving.filter((one) => Date.parse(one.preempted_at!) < to).sort((one, two) => Date.parse(one.preempted_at!) - Date.parse(two.preempted_at!));
   const [bookings, maintenances] = [within(value.bookings), within(value.maintenances)];
   const x = (at: number) => Math.round(Math.min(1, Math.max(0, (at - from) / (to - from))) * WIDE);
   const bar = (one: Allocation | Maintenance, ends?: string | null) => {
@@ -84,6 +86,25 @@ function Bookings(props: { topology: string }) {
           </li>
         ))}
       </ol>
+      {leaving.length ? (
+        <>
+          <h2>Will be preempted</h2>
+          <ol class="timeline" aria-label="Will be preempted">
+            {leaving.slice(0, SHOWN_MAX).map((one) => (
+              <li key={one.id} class="booking" onMouseEnter={() => light(one.path)} onMouseLeave={() => light()}>
+                <span>
+                  <a href={href("allocations", one.id)}>{one.name ?? one.id}</a>{" "}
+                  <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {className(one.class_type)}, {rate(one.bandwidth_bps)}
+                </span>
+                <div>
+                  {bar(one, one.preempted_at)}
+                  <span class="quiet">at {dateAndTime(one.preempted_at!)}{one.preempted_by ? <> by <a href={href("allocations", one.preempted_by)}>{one.preempted_by}</a></> : null}</span>
+                </div>
+              </li>
+            ))}
+          </ol>
+        </>
+      ) : null}
       {plan}
     </>
   );

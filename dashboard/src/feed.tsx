@@ -31,6 +31,7 @@ interface Told {
   victims?: Victim[];
   controller?: { id: string; driver: string; topology: string } | string;
   tenant?: { id: string } | string;
+  notices?: { id: string; preempted_at?: string; preempted_by?: string }[];
   maintenance?: { links: string[]; starts_at: string; ends_at: string };
   instance?: string;
   term?: number;
@@ -95,6 +96,10 @@ function Line(props: { happening: Happening }) {
     case "maintenance_planned": {
       const one = data.maintenance!;
       return <><a href={href("calendar")}>maintenance</a> of {count(one.links.length, "link")} of {data.topology} from {dateAndTime(one.starts_at)} to {dateAndTime(one.ends_at)}{victims}</>;
+    }
+    case "preemption_foreseen": {
+      const notices = data.notices ?? [];
+      return <>{notices.map((one, at) => <>{at ? "; " : ""}<a href={href("allocations", one.id)}>{one.id}</a> {one.preempted_at ? <>will be preempted at {dateAndTime(one.preempted_at)}{one.preempted_by ? <> by <a href={href("allocations", one.preempted_by)}>{one.preempted_by}</a></> : null}</> : "will not be preempted after all"}</>)}</>;
     }
     case "maintenance_ended": return <>maintenance {String(data.id)} of {data.topology} is over</>;
     case "tenant_put": return <>tenant <strong>{(data.tenant as { id: string }).id}</strong> has other terms</>;

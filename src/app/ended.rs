@@ -27,6 +27,7 @@ pub(super) fn ended(state: &State, fact: &Fact, before: &Before) -> Vec<Past> {
         | Event::ControllerPut { .. }
         | Event::ControllerDeleted { .. }
         | Event::MaintenanceEnded { .. }
+        | Event::PreemptionForeseen { .. }
         | Event::TenantPut { .. }
         | Event::ControllerLed { .. }
         | Event::SchedulerLed { .. }

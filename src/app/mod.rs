@@ -14,6 +14,7 @@ mod follower;
 mod leadership;
 mod housekeeping;
 mod planned_maintenance;
+mod preemption_notices;
 mod recovery;
 mod reconcile;
 mod scheduler;
@@ -236,6 +237,7 @@ impl App {
         tasks.spawn(housekeeping::keep_time(app.clone()));
         tasks.spawn(recovery::keep_protected(app.clone(), options.wait_to_restore));
         tasks.spawn(planned_maintenance::keep_plans(app.clone(), options.maintenance_lead));
+        tasks.spawn(preemption_notices::keep_notices(app.clone()));
         tasks.spawn(housekeeping::housekeeping(app.clone(), options.retention));
         tasks.spawn(link_history::run(app.clone()));
         tasks.spawn(follower::run(app.clone()));
@@ -415,7 +417,8 @@ impl App {
 
     /// How far switches hold what living allocations need: soft state, beside the books.
     pub fn conditions(&self) -> Conditions {
-        self.inner.controllers.conditions()
+        let notices = self.read(|state| state.notices().clone());
+        self.inner.controllers.conditions().with_notices(notices)
     }
 
     /// What is known of a controller, and through it.

@@ -25,7 +25,7 @@ const COLUMNS: [Column<AllocationDocument>; 9] = [
 ];
 
 /// What an allocation has besides that when it is shown alone.
-const SHOWN: [Column<AllocationDocument>; 16] = {
+const SHOWN: [Column<AllocationDocument>; 17] = {
     let [id, name, customer, state, from, to, class, bandwidth, path] = COLUMNS;
     let topology: Column<AllocationDocument> = ("TOPOLOGY", |one| one.demand.topology.clone());
     let note: Column<AllocationDocument> = ("NOTE", |one| one.demand.note.clone().unwrap_or_default());
@@ -34,9 +34,10 @@ const SHOWN: [Column<AllocationDocument>; 16] = {
     let backup: Column<AllocationDocument> = ("BACKUP", |one| one.backup_path.as_deref().unwrap_or_default().join(" "));
     let starts: Column<AllocationDocument> = ("STARTS", |one| time(one.demand.starts_at));
     let expires: Column<AllocationDocument> = ("EXPIRES", |one| time(one.demand.expires_at));
+    let preempted: Column<AllocationDocument> = ("PREEMPTED", preemption_words);
     [
-        id, name, customer, note, state, starts, expires, topology, from, to, class, bandwidth, path, protection,
-        backup, flow,
+        id, name, customer, note, state, starts, expires, preempted, topology, from, to, class, bandwidth, path,
+        protection, backup, flow,
     ]
 };
 
@@ -54,7 +55,7 @@ enum AllocationCommand {
     /// Ask for bandwidth
     Create(Box<Create>),
     /// List allocations, living and ended
-    List(List),
+    List(Box<List>),
     /// Show one
     Show {
         /// Which
@@ -113,6 +114,12 @@ struct List {
     /// Protected ones: 'true' with their backup path, 'false' without it
     #[arg(long)]
     protected: Option<bool>,
+    /// That a booking will preempt after this time, RFC 3339, as far as that is foreseen
+    #[arg(long)]
+    preempted_after: Option<Instant>,
+    /// That a booking will preempt before this time
+    #[arg(long)]
+    preempted_before: Option<Instant>,
     /// How many at most
     #[arg(long, default_value_t = 100)]
     limit: usize,
@@ -181,6 +188,8 @@ fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), Co
         name: list.name.clone(),
         customer: list.customer.clone(),
         protected: list.protected,
+        preempted_after: list.preempted_after,
+        preempted_before: list.preempted_before,
     };
     connection.list(&COLUMNS, list.limit, list.sort.as_deref(), async |client: &Client, page: PageRequest<'_>| {
         let page = client.allocation_list(&filter, page).await?;
@@ -190,6 +199,12 @@ fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), Co
 
 fn time(at: Option<Instant>) -> String {
     at.map(|at| at.to_string()).unwrap_or_default()
+}
+
+/// What is foreseen: when, and by which booking.
+fn preemption_words(one: &AllocationDocument) -> String {
+    let by = one.preempted_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    one.preempted_at.map(|at| format!("at {at}{by}")).unwrap_or_default()
 }
 
 /// What protection was asked for, and that there is none.

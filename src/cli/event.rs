@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::connection::{ConnectionError, ServiceConnection};
 use api::allocation::AllocationDemand;
 use api::event::{EventData, EventDocument};
+use api::instant::Instant;
 
 /// The arguments of `watermaster event`.
 #[derive(Args, Debug)]
@@ -150,6 +151,11 @@ fn subject(data: &EventData) -> String {
             let (id, from, until) = (&one.id, one.starts_at, one.ends_at);
             let links = one.links.join(",");
             format!(" topology={topology} id={id} from={from} until={until} links={links} stranded={}", stranded.len())
+        }
+        EventData::PreemptionForeseen { topology, notices } => {
+            let at = |at: &Option<Instant>| at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+            let notices = notices.iter().map(|one| format!(" id={} preempted_at={}", one.id, at(&one.preempted_at)));
+            format!(" topology={topology}{}", notices.collect::<String>())
         }
         EventData::MaintenanceEnded { topology, id } => format!(" topology={topology} id={id}"),
         EventData::TenantPut { tenant } => format!(" tenant={}", tenant.id),

@@ -155,7 +155,9 @@ pub(super) async fn allocation_get(
     room.reaches(id)?;
     if let Some((allocation, names)) = living {
         let condition = room.app.conditions().of(&allocation);
-        return Ok(json(&render::allocation(&allocation, &names, condition)));
+        let mut document = render::allocation(&allocation, &names, condition);
+        own_feed::cut_preemptor(&room, &mut document.preempted_by);
+        return Ok(json(&document));
     }
     let past = room.app.past_one(id).await?;
     let past = past.filter(|past| room.sees(past.allocation.demand.attributes.tenant.as_ref()));

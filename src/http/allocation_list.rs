@@ -9,17 +9,21 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::access::Room;
 use super::extract::FromQuery;
+use super::own_feed;
 use super::problem::{BadRequest, InternalError, Problem, Unavailable, Unprocessable};
 use super::render;
 use super::{pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
 use crate::app::{AnnotationFilter, Condition, Conditions, Past, PastFilter};
 use api::allocation::{AllocationDocument, AllocationPage, AllocationState};
+use api::instant::Instant;
 use kernel::allocation::{Allocation, EndCause};
 use kernel::annotation::AnnotationField;
 use kernel::class::ClassType;
 use kernel::id::{AllocationId, LinkIx, Name};
+use kernel::preemption_notice::PreemptionNotice;
 use kernel::state::Network;
+use kernel::units::Millis;
 use kernel::{Names, State as KernelState};
 
 /// How many living allocations one request looks at, so that the writer does not wait for long. A page may be short for
@@ -64,6 +68,12 @@ pub(super) struct ListQuery {
     /// Of those that ask for protection and live: with their backup path (`true`), or without it (`false`).
     #[param(nullable = false)]
     protected: Option<bool>,
+    /// Of those that a booking will preempt or devolve, as far as that is foreseen: after this instant.
+    #[param(nullable = false, value_type = Option<String>, format = DateTime)]
+    preempted_after: Option<Instant>,
+    /// Of those that a booking will preempt or devolve, as far as that is foreseen: before this instant.
+    #[param(nullable = false, value_type = Option<String>, format = DateTime)]
+    preempted_before: Option<Instant>,
     /// In which order; with a minus the largest or newest first. Absent: by id. Only of allocations that live, where no more
     /// than 100,000 have to be looked at: all that live, or those of `link`. The cursor counts then: what comes or goes between
     /// two pages shifts them.
@@ -148,14 +158,15 @@ pub(super) async fn allocation_list(
         Some(_) => LivePage::default(),
         None => room.app.read(|state| living(state, &query, &filter, &conditions, after, limit + 1)),
     };
-    let past = if query.protected.is_none() && query.state.is_none_or(|state| end_of(state).is_some()) {
+    let is_of_living = query.protected.is_some() || query.is_of_notice();
+    let past = if !is_of_living && query.state.is_none_or(|state| end_of(state).is_some()) {
         let most = u32::try_from(limit + 1).unwrap_or(u32::MAX);
         room.app.past(&filter, after, most).await?
     } else {
         vec![]
     };
     let (found, next) = merge(living, past, limit, &conditions);
-    let items = found.iter().map(ListedAllocation::document).collect();
+    let items = found.iter().map(|one| one.document(&room)).collect();
     let page = AllocationPage { items, next: next.map(|id| id.to_string()) };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
@@ -182,11 +193,22 @@ fn sorted(
     let from = usize::try_from(from).unwrap_or(usize::MAX);
     let (all, next) = (living.found.len(), from.saturating_add(limit));
     let page = living.found.iter().skip(from).take(limit);
-    let items = page.map(|(one, names)| render::allocation(one, names, conditions.of(one)));
+    let items = page.map(|(one, names)| living_document(room, one, names, conditions.of(one)));
     Ok(AllocationPage { items: items.collect(), next: (next < all).then(|| next.to_string()) })
 }
 
 impl ListQuery {
+    /// Whether those are wanted alone that have notice of preemption.
+    fn is_of_notice(&self) -> bool {
+        self.preempted_after.is_some() || self.preempted_before.is_some()
+    }
+
+    fn is_noticed(&self, notice: Option<PreemptionNotice>) -> bool {
+        let is_after = |at: Millis| self.preempted_after.is_none_or(|after| after.0 < at.0);
+        let is_before = |at: Millis| self.preempted_before.is_none_or(|before| at.0 < before.0);
+        !self.is_of_notice() || notice.is_some_and(|notice| is_after(notice.at) && is_before(notice.at))
+    }
+
     /// What is wanted; of a caller who is for a tenant, its own alone.
     fn filter(&self, own: Option<&Name>) -> Result<PastFilter, Problem> {
         let class_type = self.class_type.map(|number| {
@@ -251,6 +273,7 @@ fn living(
         if let Some(network) = state.network(allocation.demand.topology.as_str())
             && matches(allocation, network, filter)
             && query.protected.is_none_or(|wanted| is_protected(allocation) == Some(wanted))
+            && query.is_noticed(conditions.notices().of(allocation.id))
             && query
                 .state
                 .is_none_or(|state| state == render::living_state(allocation, conditions.of(allocation).state))
@@ -259,6 +282,11 @@ fn living(
         }
         living.found.len() < most
     };
+    if query.is_of_notice() && filter.link.is_none() {
+        let ids = conditions.notices().iter().map(|(id, _)| id).filter(|id| after.is_none_or(|after| *id > after));
+        ids.filter_map(|id| state.allocation(id)).all(&mut scan);
+        return living;
+    }
     if filter.link.is_some() {
         let ids = on_link(state, filter, after);
         ids.iter().filter_map(|id| state.allocation(*id)).all(&mut scan);
@@ -325,12 +353,18 @@ impl ListedAllocation {
         }
     }
 
-    fn document(&self) -> AllocationDocument {
+    fn document(&self, room: &Room) -> AllocationDocument {
         match self {
-            Self::Living(allocation, names, condition) => render::allocation(allocation, names, condition.clone()),
+            Self::Living(allocation, names, condition) => living_document(room, allocation, names, condition.clone()),
             Self::Past(past) => render::past_allocation(past),
         }
     }
+}
+
+fn living_document(room: &Room, allocation: &Allocation, names: &Names, condition: Condition) -> AllocationDocument {
+    let mut document = render::allocation(allocation, names, condition);
+    own_feed::cut_preemptor(room, &mut document.preempted_by);
+    document
 }
 
 /// Both in one order, each once, as far as both were looked at; and where to go on, if there may be more.

@@ -40,7 +40,8 @@ pub(super) async fn shown(room: &Room, fact: &Arc<Fact>) -> Option<EventDocument
         | Event::ModelSet { .. }
         | Event::LinkChanged { .. }
         | Event::MaintenancePlanned { .. }
-        | Event::MaintenanceEnded { .. } => {}
+        | Event::MaintenanceEnded { .. }
+        | Event::PreemptionForeseen { .. } => {}
     }
     cut(room, own, EventDocument { actor: None, ..document }).await
 }
@@ -69,6 +70,11 @@ async fn cut(room: &Room, own: &Name, mut document: EventDocument) -> Option<Eve
             keep(room, own, ids, |id| id).await;
             (!ids.is_empty()).then_some(())?;
         }
+        EventData::PreemptionForeseen { notices, .. } => {
+            keep(room, own, notices, |notice| &notice.id).await;
+            notices.iter_mut().for_each(|notice| cut_preemptor(room, &mut notice.preempted_by));
+            (!notices.is_empty()).then_some(())?;
+        }
         EventData::AllocationAdmitted { victims, moved, .. }
         | EventData::AllocationResized { victims, moved, .. }
         | EventData::AllocationStarted { victims, moved, .. } => {
@@ -96,6 +102,16 @@ pub(super) async fn cut_effects(room: &Room, effects: &mut Effects) {
     }
     keep(room, own, &mut effects.moved, moved_id).await;
     keep(room, own, &mut effects.victims, victim_id).await;
+}
+
+/// Which booking of others will preempt an allocation is not the caller's to know.
+pub(super) fn cut_preemptor(room: &Room, preempted_by: &mut Option<String>) {
+    let Some(own) = room.own_tenant() else { return };
+    let is_own = |id: &String| {
+        let tenant = |id| room.app.read(|state| state.allocation(AllocationId(id))?.demand.attributes.tenant.clone());
+        id.parse().is_ok_and(|id| tenant(id).as_ref() == Some(own))
+    };
+    *preempted_by = preempted_by.take().filter(is_own);
 }
 
 fn victim_id(victim: &Victim) -> &String {

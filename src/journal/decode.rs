@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::annotation_record::AnnotationsRecord;
 use super::error::RecordDecodeError;
 use super::lookup::{NameList, NumberLookup, NumberSource, bandwidth};
+use super::notice_record::NoticeRecord;
 use super::record::{
     AllocationRecord, BindingRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord,
     EventRecord, FateWord,
@@ -141,6 +142,10 @@ fn event<'a>(
             maintenance: Arc::new(maintenance.read()),
             displaced: lookup(topology)?.displaced(displaced)?,
             stranded: ids(stranded),
+        },
+        EventRecord::PreemptionForeseen { topology, notices } => Event::PreemptionForeseen {
+            topology: topology.0.clone(),
+            notices: notices.iter().map(NoticeRecord::read).collect(),
         },
         EventRecord::MaintenanceEnded { topology, id } => {
             Event::MaintenanceEnded { topology: topology.0.clone(), id: Sequence(*id) }

@@ -5,6 +5,7 @@ use super::error::RecordEncodeError;
 use super::lookup::NameLookup;
 use super::maintenance_record::MaintenanceRecord;
 use super::model_record::ModelRecord;
+use super::notice_record::NoticeRecord;
 use super::protection_record::RecoveryRecord;
 use super::record::{
     AllocationRecord, BindingRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord,
@@ -101,6 +102,10 @@ pub(super) fn encode(fact: &Fact) -> Result<EventRecord, RecordEncodeError> {
             maintenance: MaintenanceRecord::of(maintenance),
             displaced: of(topology).displaced(displaced)?,
             stranded: ids(stranded),
+        },
+        Event::PreemptionForeseen { topology, notices } => EventRecord::PreemptionForeseen {
+            topology: topology.into(),
+            notices: notices.iter().copied().map(NoticeRecord::of).collect(),
         },
         Event::MaintenanceEnded { topology, id } => {
             EventRecord::MaintenanceEnded { topology: topology.into(), id: id.0 }

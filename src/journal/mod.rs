@@ -27,6 +27,7 @@ mod constraints_record;
 mod flow_record;
 mod topology_record;
 mod maintenance_record;
+mod notice_record;
 mod model_record;
 mod annotation_record;
 mod rule_settings_record;

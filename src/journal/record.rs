@@ -7,6 +7,7 @@ use super::annotation_record::AnnotationsRecord;
 use super::demand_record::DemandRecord;
 use super::maintenance_record::MaintenanceRecord;
 use super::model_record::ModelRecord;
+use super::notice_record::NoticeRecord;
 use super::protection_record::RecoveryRecord;
 use super::rule_settings_record::RuleSettingsRecord;
 use super::scalars::{DisjointnessWord, DriverWord, EndWord, StoredAllocationId, StoredName};
@@ -118,6 +119,8 @@ pub(super) enum EventRecord {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         stranded: Vec<StoredAllocationId>,
     },
+    /// Allocations have notice that a booking will preempt them, or have none any more.
+    PreemptionForeseen { topology: StoredName, notices: Vec<NoticeRecord> },
     /// Maintenance is over, or will not be.
     MaintenanceEnded {
         topology: StoredName,

@@ -13,6 +13,7 @@ use super::encode::controller_record;
 use super::error::{JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};
 use super::maintenance_record::MaintenanceRecord;
 use super::model_record::ModelRecord;
+use super::notice_record::NoticeRecord;
 use super::record::{ControllerRecord, LeaderRecord, SchedulerTermRecord};
 use super::scalars::StoredName;
 use super::snapshot_allocations::{AllocationPart, TopologyCache, allocations_part};
@@ -55,6 +56,8 @@ struct FirstPart {
     tenants: Vec<TenantForm>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scheduler: Option<SchedulerTermRecord>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    notices: Vec<NoticeRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -176,6 +179,7 @@ fn first_part(state: &State) -> Result<String, JournalError> {
         controllers: controllers.collect(),
         tenants: tenants.map(|one| TenantForm { revision: one.revision.0, tenant: TenantRecord::of(one) }).collect(),
         scheduler: Some(state.scheduler()).filter(|lead| lead.term > 0).map(SchedulerTermRecord::of),
+        notices: state.notices().iter().map(|(id, notice)| NoticeRecord::of((id, Some(notice)))).collect(),
     };
     serde_json::to_string(&first).map_err(JournalError::Unwritable)
 }
@@ -199,8 +203,8 @@ impl SnapshotLoader {
     fn networks(&mut self, at: Sequence, body: &str) -> Result<(), SnapshotError> {
         let first = match body.starts_with('[') {
             true => {
-                let networks = serde_json::from_str(body)?;
-                FirstPart { networks, controllers: vec![], tenants: vec![], scheduler: None }
+                let (controllers, tenants, notices) = (vec![], vec![], vec![]);
+                FirstPart { networks: serde_json::from_str(body)?, controllers, tenants, scheduler: None, notices }
             }
             false => serde_json::from_str(body)?,
         };
@@ -229,6 +233,8 @@ impl SnapshotLoader {
         let topologies = TopologyCache::of(topologies);
         let scheduler = first.scheduler.as_ref().map(SchedulerTermRecord::read).unwrap_or_default();
         *self = Self { topologies, state: State::from_networks(at, networks, controllers, tenants, scheduler) };
+        let notices = first.notices.iter().map(NoticeRecord::read);
+        self.state.restore_notices(notices.filter_map(|(id, notice)| Some((id, notice?))));
         Ok(())
     }
 

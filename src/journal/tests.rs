@@ -67,6 +67,7 @@ fn every_kind_of_event_survives_its_stored_form() {
         ("maintenance_ended", false),
         ("maintenance_planned", true),
         ("model_set", true),
+        ("preemption_foreseen", false),
         ("scheduler_led", false),
         ("tenant_deleted", false),
         ("tenant_put", false),

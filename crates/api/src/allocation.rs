@@ -257,6 +257,15 @@ pub struct AllocationDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<String>,
+    /// When a booking will preempt or devolve the allocation, as far as that is foreseen; absent: not within a week. It is known
+    /// within seconds of what leads to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub preempted_at: Option<Instant>,
+    /// The id of that booking, where the caller may see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub preempted_by: Option<String>,
     /// When the allocation was admitted.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Instant,

@@ -101,6 +101,8 @@ words! {
         ControllerDeleted "controller_deleted"
         /// Maintenance was planned, or is over earlier than it was.
         MaintenancePlanned "maintenance_planned"
+        /// Allocations have notice that a booking will preempt or devolve them, another notice, or none any more.
+        PreemptionForeseen "preemption_foreseen"
         /// Maintenance is over, or will not be.
         MaintenanceEnded "maintenance_ended"
         /// A tenant was made, or has other quotas.
@@ -273,6 +275,13 @@ pub enum EventData {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         stranded: Vec<String>,
     },
+    /// Allocations have notice that a booking will preempt or devolve them, another notice, or none any more.
+    PreemptionForeseen {
+        /// The name of the topology.
+        topology: String,
+        /// The allocations, each with what is foreseen now.
+        notices: Vec<PreemptionNoticeDocument>,
+    },
     /// Maintenance is over, or will not be.
     MaintenanceEnded {
         /// The name of the topology.
@@ -314,6 +323,7 @@ impl EventData {
             Self::ControllerDeleted { .. } => EventKind::ControllerDeleted,
             Self::AllocationsDisplaced { .. } => EventKind::AllocationsDisplaced,
             Self::MaintenancePlanned { .. } => EventKind::MaintenancePlanned,
+            Self::PreemptionForeseen { .. } => EventKind::PreemptionForeseen,
             Self::MaintenanceEnded { .. } => EventKind::MaintenanceEnded,
             Self::TenantPut { .. } => EventKind::TenantPut,
             Self::TenantDeleted { .. } => EventKind::TenantDeleted,
@@ -334,6 +344,22 @@ impl EventData {
             _ => &[],
         }
     }
+}
+
+/// What is foreseen for an allocation.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+#[schema(as = PreemptionNotice)]
+pub struct PreemptionNoticeDocument {
+    /// The id of the allocation.
+    pub id: String,
+    /// When it will be preempted or devolved; absent: nothing is foreseen any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub preempted_at: Option<Instant>,
+    /// The id of the booking that will take its bandwidth then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub preempted_by: Option<String>,
 }
 
 /// A demand that was denied.

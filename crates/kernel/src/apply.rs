@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) use self::booking::book_all;
-use self::booking::{book, fits, number_flow, number_flows_below, rerouted, unbook};
+use self::booking::{book, fits, note_fate, number_flows_below, rerouted, unbook};
 use self::network::{change_links, changed_topology, put_topology, record_reported, set_model};
 pub use self::outcome::{ApplyError, Before};
 use super::allocation::Allocation;
@@ -63,13 +63,19 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             Ok(before)
         }
         Event::Denied { .. } => Ok(Before::default()),
+        Event::PreemptionForeseen { topology: _, notices } => {
+            distinct(sequence, notices.iter().map(|(id, _)| *id))?;
+            notices.iter().try_for_each(|(id, _)| living(state, sequence, *id).map(drop))?;
+            notices.iter().for_each(|(id, notice)| state.notices.set(*id, *notice));
+            Ok(Before::default())
+        }
         Event::Recovered { allocation } => {
             let old = living(state, sequence, allocation.id)?;
             if !fits(state, allocation) {
                 return Err(ApplyError::BadAllocation { at: sequence, id: allocation.id });
             }
             unbook(state, allocation.id, Ledger::leave);
-            number_flow(state, &old, Some(allocation));
+            note_fate(state, &old, Some(allocation));
             book(state, Arc::clone(allocation));
             Ok(Before { allocations: vec![old], topology: None })
         }
@@ -80,7 +86,7 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
                 return Err(ApplyError::BadAllocation { at: sequence, id: allocation.id });
             }
             unbook(state, allocation.id, Ledger::leave);
-            number_flow(state, &old, Some(allocation));
+            note_fate(state, &old, Some(allocation));
             let before = displace(state, displaced, vec![old]);
             book(state, Arc::clone(allocation));
             Ok(before)
@@ -159,7 +165,7 @@ fn end_all(state: &mut State, at: Sequence, ids: &[AllocationId]) -> Result<Befo
     let allocations = ids.iter().map(|id| living(state, at, *id)).collect::<Result<Vec<_>, _>>()?;
     for old in &allocations {
         unbook(state, old.id, Ledger::end);
-        number_flow(state, old, None);
+        note_fate(state, old, None);
     }
     Ok(Before { allocations, topology: None })
 }
@@ -202,7 +208,7 @@ fn outcomes(state: &State, recorded: &Recorded, displaced: &[Displaced]) -> Resu
 fn displace(state: &mut State, displaced: Vec<Outcome>, mut allocations: Vec<Arc<Allocation>>) -> Before {
     for (old, new) in &displaced {
         unbook(state, old.id, if new.is_some() { Ledger::leave } else { Ledger::end });
-        number_flow(state, old, new.as_deref());
+        note_fate(state, old, new.as_deref());
     }
     for (old, new) in displaced {
         if let Some(new) = new {

@@ -11,6 +11,7 @@ use super::id::{AllocationId, Name, Sequence};
 use super::intent::RuleSettings;
 use super::path::Metric;
 use super::policy::BandwidthModel;
+use super::preemption_notice::PreemptionNotice;
 use super::tenant::TenantTerms;
 use super::topology::{LinkState, Topology};
 use super::units::{Bandwidth, Micros, Millis};
@@ -89,6 +90,14 @@ pub enum Command {
     Release {
         /// The allocation.
         id: AllocationId,
+    },
+    /// Give allocations notice that a booking will preempt or devolve them at its start, or lift it: what was foreseen on a version
+    /// of the state. What is not so any more is left out.
+    GiveNotice {
+        /// The topology of the allocations.
+        topology: Name,
+        /// The allocations; `None`: nothing is foreseen any more.
+        notices: Vec<(AllocationId, Option<PreemptionNotice>)>,
     },
     /// Let allocations expire whose time has come.
     Expire,

@@ -11,6 +11,7 @@ use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::maintenance::Maintenance;
 use super::path::Disjointness;
 use super::policy::BandwidthModel;
+use super::preemption_notice::PreemptionNotice;
 use super::tenant::Tenant;
 use super::topology::{Link, Topology};
 use super::units::{Bandwidth, Micros, Millis};
@@ -109,6 +110,13 @@ pub enum Event {
     Recovered {
         /// As it is now.
         allocation: Arc<Allocation>,
+    },
+    /// Allocations have notice that a booking will preempt or devolve them at its start, or have none any more.
+    PreemptionForeseen {
+        /// Their topology.
+        topology: Name,
+        /// The allocations, each with what is foreseen now.
+        notices: Vec<(AllocationId, Option<PreemptionNotice>)>,
     },
     /// An allocation was released.
     Released {

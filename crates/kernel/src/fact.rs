@@ -67,7 +67,9 @@ impl Fact {
     /// The topology that the event is about; none if it names allocations or a controller alone.
     pub fn topology(&self) -> Option<&Name> {
         match &self.event {
-            Event::TopologyDeleted { name } | Event::MaintenanceEnded { topology: name, .. } => Some(name),
+            Event::TopologyDeleted { name }
+            | Event::MaintenanceEnded { topology: name, .. }
+            | Event::PreemptionForeseen { topology: name, .. } => Some(name),
             Event::ControllerPut { controller } => Some(&controller.topology),
             event => numbered_topology(event),
         }
@@ -88,6 +90,7 @@ fn numbered_topology(event: &Event) -> Option<&Name> {
         Event::Denied { demand, .. } | Event::StartFailed { demand, .. } => Some(&demand.topology),
         Event::TopologyDeleted { .. }
         | Event::MaintenanceEnded { .. }
+        | Event::PreemptionForeseen { .. }
         | Event::Released { .. }
         | Event::Expired { .. }
         | Event::ControllerPut { .. }

@@ -11,6 +11,7 @@ use super::intent::FlowNumber;
 use super::maintenance::Maintenance;
 use super::path::Graph;
 use super::policy::BandwidthModel;
+use super::preemption_notice::PreemptionNotice;
 use super::state::{Network, State};
 use super::tenant::Tenant;
 use super::topology::Topology;
@@ -70,6 +71,11 @@ impl State {
     /// theirs has to be.
     pub fn restore_waiting_flows(&mut self, flows: impl IntoIterator<Item = (AllocationId, u32)>) {
         flows.into_iter().for_each(|(id, max)| self.flow_numbers.wait(id, max));
+    }
+
+    /// The notices of preemption in a snapshot.
+    pub fn restore_notices(&mut self, notices: impl IntoIterator<Item = (AllocationId, PreemptionNotice)>) {
+        notices.into_iter().for_each(|(id, notice)| self.notices.set(id, Some(notice)));
     }
 
     /// Books some allocations of a snapshot, the more at once the better.

@@ -17,6 +17,7 @@ use super::maintenance::{Closures, Maintenance, Maintenances};
 use super::path::Graph;
 use super::persistent_map::PersistentMap;
 use super::policy::BandwidthModel;
+use super::preemption_notice::PreemptionNotices;
 use super::shared_pool::{SharedBackup, risks_of};
 use super::tenant::{Tenant, Usage};
 use super::topology::Topology;
@@ -48,6 +49,7 @@ pub struct State {
     /// Those for whose protection something is to be done.
     pub(super) recovering: PersistentMap<AllocationId, ()>,
     pub(super) scheduler: SchedulerTerm,
+    pub(super) notices: PreemptionNotices,
 }
 
 /// A topology with its model and its books.
@@ -181,6 +183,11 @@ impl State {
         if of_tenant.is_empty() {
             self.usage.remove(tenant);
         }
+    }
+
+    /// The allocations that have notice of their preemption.
+    pub fn notices(&self) -> &PreemptionNotices {
+        &self.notices
     }
 
     /// A living allocation.

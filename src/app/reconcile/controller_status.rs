@@ -13,6 +13,7 @@ use kernel::State;
 use kernel::allocation::Allocation;
 use kernel::id::{AllocationId, LinkIx, Name, Sequence};
 use kernel::intent::Dpid;
+use kernel::preemption_notice::{PreemptionNotice, PreemptionNotices};
 use kernel::units::Millis;
 
 /// How many events a slow subscriber may fall behind before it misses some.
@@ -48,29 +49,31 @@ pub struct Condition {
     pub state: LspState,
     /// Why, if it is not in force, or not as protected as it should be.
     pub reason: Option<Arc<str>>,
+    /// What will end it, as far as it is foreseen.
+    pub preemption: Option<PreemptionNotice>,
 }
 
 impl Condition {
     /// In force.
-    pub const ACTIVE: Self = Self { state: LspState::Active, reason: None };
+    pub const ACTIVE: Self = Self { state: LspState::Active, reason: None, preemption: None };
     /// On its way.
-    pub const INSTALLING: Self = Self { state: LspState::Installing, reason: None };
+    pub const INSTALLING: Self = Self { state: LspState::Installing, reason: None, preemption: None };
 
     /// In force, while packets have no way yet when a port of the working path is dead.
     pub(super) fn without_standby() -> Self {
         let reason = "the switches do not hold all rules of its backup path";
-        Self { state: LspState::Active, reason: Some(reason.into()) }
+        Self { state: LspState::Active, reason: Some(reason.into()), preemption: None }
     }
 
     /// Its rules are in force, and a part of its packets is another's.
     pub(super) fn below(older: AllocationId) -> Self {
         let reason =
             format!("packets that are of its flow and of that of allocation {older} belong to {older}, which is older");
-        Self { state: LspState::Active, reason: Some(reason.into()) }
+        Self { state: LspState::Active, reason: Some(reason.into()), preemption: None }
     }
 
     pub(super) fn degraded(reason: impl ToString) -> Self {
-        Self { state: LspState::Degraded, reason: Some(reason.to_string().into()) }
+        Self { state: LspState::Degraded, reason: Some(reason.to_string().into()), preemption: None }
     }
 }
 
@@ -370,7 +373,7 @@ impl Controllers {
     pub(in crate::app) fn conditions(&self) -> Conditions {
         let slots = self.by_controller.read().unwrap_or_else(PoisonError::into_inner);
         let cells = slots.values().map(|slot| (slot.status.topology.clone(), Arc::clone(&slot.status)));
-        Conditions { by_topology: cells.collect() }
+        Conditions { by_topology: cells.collect(), ..Conditions::default() }
     }
 }
 
@@ -378,15 +381,28 @@ impl Controllers {
 #[derive(Clone, Debug, Default)]
 pub struct Conditions {
     by_topology: BTreeMap<Name, Arc<StatusCell>>,
+    notices: PreemptionNotices,
 }
 
 impl Conditions {
+    /// The same, with who has notice of preemption.
+    #[must_use]
+    pub fn with_notices(self, notices: PreemptionNotices) -> Self {
+        Self { notices, ..self }
+    }
+
+    /// The allocations that have notice of preemption.
+    pub fn notices(&self) -> &PreemptionNotices {
+        &self.notices
+    }
+
     /// Where a living allocation is. With no controller for its topology it is in force at once.
     pub fn of(&self, allocation: &Allocation) -> Condition {
-        match self.by_topology.get(&allocation.demand.topology) {
+        let condition = match self.by_topology.get(&allocation.demand.topology) {
             Some(status) => status.condition(allocation),
             None => Condition::ACTIVE,
-        }
+        };
+        Condition { preemption: self.notices.of(allocation.id), ..condition }
     }
 
     /// Whether a topology has a controller.

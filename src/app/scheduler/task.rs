@@ -359,6 +359,7 @@ fn collect_changed(fact: &Fact, ids: &mut Vec<AllocationId>) {
         | Event::ControllerPut { .. }
         | Event::ControllerDeleted { .. }
         | Event::MaintenanceEnded { .. }
+        | Event::PreemptionForeseen { .. }
         | Event::TenantPut { .. }
         | Event::ControllerLed { .. }
         | Event::SchedulerLed { .. }

@@ -19,6 +19,8 @@ pub(in crate::http) fn allocation(allocation: &Allocation, names: &Names, condit
     AllocationDocument {
         state: living_state(allocation, condition.state),
         reason: condition.reason.map(|reason| reason.to_string()),
+        preempted_at: condition.preemption.map(|notice| instant(notice.at)),
+        preempted_by: condition.preemption.map(|notice| notice.by.to_string()),
         ..decided_allocation(allocation, names)
     }
 }
@@ -100,6 +102,8 @@ fn decided_allocation(allocation: &Allocation, names: &Names) -> AllocationDocum
         reverts_to: allocation.reverts_to().map(|path| super::path(names, path)),
         state: living_state(allocation, LspState::Active),
         reason: None,
+        preempted_at: None,
+        preempted_by: None,
         created_at: instant(allocation.created_at),
         updated_at: instant(allocation.updated_at),
         ended_at: None,

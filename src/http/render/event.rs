@@ -8,7 +8,8 @@ use crate::http::error;
 use api::controller::{ControllerDriver, Policing, SwitchNumbering};
 use api::effects::Effects;
 use api::event::{
-    BookedAllocation, ControllerSettings, DeniedDemand, EventActor, EventData, EventDocument, TenantSettings,
+    BookedAllocation, ControllerSettings, DeniedDemand, EventActor, EventData, EventDocument, PreemptionNoticeDocument,
+    TenantSettings,
 };
 use formats::bandwidth_model::document_of;
 use kernel::Names;
@@ -17,6 +18,7 @@ use kernel::controller::{Controller, DriverKind};
 use kernel::event::{Displaced, Event};
 use kernel::id::AllocationId;
 use kernel::intent::MeterSettings;
+use kernel::preemption_notice::PreemptionNotice;
 
 /// An event.
 pub(in crate::http) fn event(fact: &Fact) -> EventDocument {
@@ -91,6 +93,15 @@ fn data(fact: &Fact) -> EventData {
             victims: victims(displaced),
             stranded: ids(stranded),
         },
+        Event::PreemptionForeseen { topology, notices } => {
+            let document = |(id, notice): &(AllocationId, Option<PreemptionNotice>)| PreemptionNoticeDocument {
+                id: id.to_string(),
+                preempted_at: notice.map(|notice| instant(notice.at)),
+                preempted_by: notice.map(|notice| notice.by.to_string()),
+            };
+            let (topology, notices) = (topology.to_string(), notices.iter().map(document).collect());
+            EventData::PreemptionForeseen { topology, notices }
+        }
         Event::MaintenanceEnded { topology, id } => {
             EventData::MaintenanceEnded { topology: topology.to_string(), id: id.0.to_string() }
         }

@@ -159,3 +159,49 @@ async fn times_and_bandwidth_are_changed_as_one_or_not_at_all() {
     assert_eq!(service.get(&one).await.json()["bandwidth_bps"], json!(30_000_000));
     service.close().await;
 }
+
+#[tokio::test]
+async fn who_will_be_preempted_is_told_ahead() {
+    let service = TestService::with(PAIR).await;
+    let mut commits = service.app.subscribe();
+    let model = json!({"model": "rdm", "classes": [{"class_type": 0, "share_ppm": 600_000}, {"class_type": 1, "share_ppm": 400_000}]});
+    let put = service.put("/v1/topologies/net/bandwidth-model", "*", &model.to_string()).await;
+    assert_eq!(put.status, StatusCode::OK, "{put:?}");
+    let low = service.admit(0, 100_000_000).await;
+    let starts_at = soon(&service, 60 * 60 * 1_000);
+    let better = booking(&starts_at, json!({"class_type": 1, "bandwidth_bps": 40_000_000}));
+    let by = service.post("/v1/allocations", &better).await.json()["id"].clone();
+    let one = format!("/v1/allocations/{low}");
+    let mut told = async |is_told: bool| {
+        let waited = async {
+            loop {
+                let seen = service.get(&one).await.json();
+                if seen["preempted_at"].is_string() == is_told {
+                    return seen;
+                }
+                commits.recv().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waited).await.unwrap()
+    };
+    let seen = told(true).await;
+    assert_eq!(
+        (&seen["preempted_at"], &seen["preempted_by"], &seen["state"]),
+        (&json!(starts_at), &by, &json!("active"))
+    );
+    let found = async |query: &str| {
+        let page = service.get(&format!("/v1/allocations?{query}")).await.json();
+        page["items"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(found("preempted_before=2100-01-01T00:00:00Z").await, [json!(low)]);
+    assert_eq!(found("preempted_after=2100-01-01T00:00:00Z").await, [] as [Value; 0]);
+    assert_eq!(service.get("/v1/allocations?preempted_before=Tuesday").await.status, StatusCode::BAD_REQUEST);
+    service.delete(&format!("/v1/allocations/{}", by.as_str().unwrap())).await;
+    told(false).await;
+    let events = service.get("/v1/events?limit=1000").await.json();
+    let notices = events["items"].as_array().unwrap().iter().filter(|event| event["kind"] == "preemption_foreseen");
+    let notices: Vec<_> = notices.map(|event| event["data"]["notices"].clone()).collect();
+    let given = json!([{"id": low, "preempted_at": starts_at, "preempted_by": by}]);
+    assert_eq!(notices, [given, json!([{"id": low}])]);
+    service.close().await;
+}

@@ -204,6 +204,9 @@ pub(crate) async fn who_writes_alone_is_not_outrun(one: Journal, two: Journal) {
 pub(crate) async fn damaged_rows_are_named(journal: &Journal, damage: impl AsyncFn(&'static str)) {
     let mut world = World::new(14);
     live(&mut world, journal, 40).await;
+    while world.state.allocation_count() == 0 {
+        live(&mut world, journal, 1).await;
+    }
     assert!(world.state.sequence().0 > 100);
     damage("UPDATE journal SET body = '{\"kind\":\"allocation_released\",\"id\":\"9999\"}' WHERE sequence = 90").await;
     assert!(matches!(journal.restore().await, Err(JournalError::Contradiction(ApplyError::NoAllocation { .. }))));

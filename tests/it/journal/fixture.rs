@@ -1,5 +1,6 @@
 //! A small world in which things happen at random, the same for the same seed: every kind of event, on two topologies.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Owner, Protection};
@@ -124,7 +125,7 @@ impl World {
         if self.state.network("two").is_none() {
             return self.put_topology("two");
         }
-        match self.dice.roll(47) {
+        match self.dice.roll(49) {
             0 => self.put_topology("one"),
             1 => Command::DeleteTopology { name: self.either(), expected: Expected::Any },
             2 => Command::SetModel {
@@ -140,6 +141,7 @@ impl World {
             39 => self.controller(),
             40 => self.tenant(),
             45..47 => self.maintenance(),
+            47..49 => self.notice(),
             43..45 => {
                 let id = self.state.recovering_after(None).next().unwrap_or(AllocationId(0));
                 Command::Recover { id, may_return: self.dice.one_in(2) }
@@ -148,6 +150,20 @@ impl World {
             15..19 => Command::Change { id: self.somebody(), change: Box::new(self.change()) },
             _ => Command::Allocate(Box::new(self.request())),
         }
+    }
+
+    /// Of what is foreseen; what was is lifted, now and then.
+    fn notice(&mut self) -> Command {
+        let topology = self.either();
+        let lifted = self.state.notices().iter().map(|(id, _)| (id, None));
+        let until = Millis(self.now.0 + 30_000);
+        let foreseen = match self.dice.one_in(3) {
+            true => BTreeMap::new(),
+            false => kernel::foresee(&self.state, until, &mut self.workspace),
+        };
+        let mut notices: BTreeMap<_, _> = lifted.collect();
+        notices.extend(foreseen.into_iter().map(|(id, notice)| (id, Some(notice))));
+        Command::GiveNotice { topology, notices: notices.into_iter().collect() }
     }
 
     fn change(&mut self) -> AllocationChange {
@@ -357,6 +373,7 @@ fn ended(recorded: &Recorded, before: &State, old: &Arc<Allocation>) -> Option<P
         | Event::Denied { .. }
         | Event::ControllerPut { .. }
         | Event::MaintenanceEnded { .. }
+        | Event::PreemptionForeseen { .. }
         | Event::ControllerLed { .. }
         | Event::SchedulerLed { .. }
         | Event::ControllerDeleted { .. }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::allocation::AllocationState;
+use crate::instant::Instant;
 
 /// Which allocations are wanted; absent: any.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -29,12 +30,18 @@ pub struct AllocationFilter {
     pub customer: Option<String>,
     /// Protected ones: with their backup path, or without it.
     pub protected: Option<bool>,
+    /// Those that a booking will preempt after this instant, as far as that is foreseen.
+    pub preempted_after: Option<Instant>,
+    /// Those that a booking will preempt before this instant, as far as that is foreseen.
+    pub preempted_before: Option<Instant>,
 }
 
 impl AllocationFilter {
     pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         let state = self.state.map(|state| state.to_string());
         let protected = self.protected.map(|wanted| wanted.to_string());
+        let instant = |at: Option<Instant>| at.map(|at| at.to_string());
+        let (after, before) = (instant(self.preempted_after), instant(self.preempted_before));
         let texts = [
             ("topology", &self.topology),
             ("state", &state),
@@ -46,6 +53,8 @@ impl AllocationFilter {
             ("name", &self.name),
             ("customer", &self.customer),
             ("protected", &protected),
+            ("preempted_after", &after),
+            ("preempted_before", &before),
         ];
         let class_type = self.class_type.map(|number| ("class_type", number.to_string()));
         texts.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).chain(class_type).collect()

@@ -90,8 +90,11 @@ pub(super) fn note_recovering(state: &mut State, allocation: &Allocation) {
     }
 }
 
-/// The flow of an allocation has another number when its path is another, and none when it is over.
-pub(super) fn number_flow(state: &mut State, old: &Allocation, new: Option<&Allocation>) {
+/// The flow of an allocation has another number when its path is another, and none when it is over; nor has it notice then.
+pub(super) fn note_fate(state: &mut State, old: &Allocation, new: Option<&Allocation>) {
+    if new.is_none() {
+        state.notices.set(old.id, None);
+    }
     match new.filter(|new| new.demand.attributes.flow.is_some()) {
         None => state.flow_numbers.release(old.id),
         Some(new) if new.path != old.path => state.flow_numbers.next_epoch(old.id),

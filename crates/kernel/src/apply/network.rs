@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::booking::{entry_that_fits, forget, note_recovering, number_flow, rerouted};
+use super::booking::{entry_that_fits, forget, note_fate, note_recovering, rerouted};
 use super::outcome::{ApplyError, Before};
 use crate::allocation::Allocation;
 use crate::event::{Displaced, Fate};
@@ -117,7 +117,7 @@ fn replace_network(
             Some(new) => {
                 // Without a fate it is on the same links, whatever their indices are.
                 if fates.contains_key(&old.id) {
-                    number_flow(state, old, Some(&new));
+                    note_fate(state, old, Some(&new));
                 }
                 state.count_usage(old, Usage::minus);
                 state.count_usage(&new, Usage::plus);
@@ -126,7 +126,7 @@ fn replace_network(
             }
             None => {
                 drop(forget(state, old.id));
-                number_flow(state, old, None);
+                note_fate(state, old, None);
             }
         }
     }

@@ -19,6 +19,7 @@ mod victim_choice;
 mod victims;
 mod bookings;
 mod start;
+mod notice;
 mod path_query;
 mod resolve;
 
@@ -63,6 +64,7 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
         Command::Confirm { id } => attributes::confirm(state, *id, now),
         Command::Reroute { id, path } => reroute::reroute(state, *id, path, now, workspace),
         Command::Recover { id, may_return } => protection::recover(state, *id, *may_return, now, workspace),
+        Command::GiveNotice { topology, notices } => notice::give(state, topology, notices),
         Command::Release { id } => resolve::allocation(state, *id).map(|_| Event::Released { id: *id }),
         Command::Expire => expire(state, now),
         Command::Start => expire(state, now).or_else(|_| start::start(state, now, workspace)),

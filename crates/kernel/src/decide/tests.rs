@@ -5,6 +5,7 @@ mod calendar_oracle;
 mod changes;
 mod headroom;
 mod maintenance;
+mod notice;
 mod protection;
 mod relocation;
 mod reroute;

@@ -48,6 +48,7 @@ impl Changes {
             | Event::SchedulerLed { .. }
             | Event::ControllerDeleted { .. }
             | Event::MaintenanceEnded { .. }
+            | Event::PreemptionForeseen { .. }
             | Event::TenantPut { .. }
             | Event::TenantDeleted { .. } => return,
         };

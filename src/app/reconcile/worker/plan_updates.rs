@@ -83,7 +83,7 @@ impl Worker {
         for id in std::mem::take(&mut self.changed) {
             let condition = self.held_condition(id).unwrap_or_else(|| {
                 let state = self.status.condition_of(id).state.on_change();
-                Condition { state, reason: None }
+                Condition { state, ..Condition::ACTIVE }
             });
             self.set_condition(id, &condition);
             if condition != Condition::ACTIVE {

@@ -120,7 +120,7 @@ impl Worker {
         }
         for id in agenda.serves().filter(|id| self.plan.has(*id)).collect::<BTreeSet<_>>() {
             if !self.plan.is_held(id, &self.seen) && self.status.condition_of(id).state == LspState::Active {
-                self.set_condition(id, &Condition { state: LspState::Rerouting, reason: None });
+                self.set_condition(id, &Condition { state: LspState::Rerouting, ..Condition::ACTIVE });
             }
         }
         Ok(Agenda::new(self.plan.tables(), &self.seen).is_empty() && self.is_all_known())

@@ -220,7 +220,7 @@ fn is_met(state: &State, allocation: &Allocation, link: LinkIx) -> bool {
     let LspAttributes { starts_at, expires_at, .. } = allocation.demand.attributes;
     let name = &network.topology().link(link).unwrap().name;
     network.maintenances().filter(|planned| planned.links.contains(name)).any(|planned| {
-        starts_at.is_none_or(|start| start < planned.ends_at) && expires_at.is_none_or(|end| planned.starts_at < end)
+        starts_at.unwrap_or(Millis(0)) < planned.ends_at && expires_at.is_none_or(|end| planned.starts_at < end)
     })
 }
 

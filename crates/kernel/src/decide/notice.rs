@@ -1,0 +1,41 @@
+//! Notice of preemption: what was foreseen on a version of the state, as far as it can still be so.
+
+use super::resolve;
+use crate::allocation::Allocation;
+use crate::event::Event;
+use crate::id::{AllocationId, Name};
+use crate::preemption_notice::{NOTICES_MAX, PreemptionNotice};
+use crate::refusal::Refusal;
+use crate::state::State;
+
+pub(super) fn give(
+    state: &State,
+    topology: &Name,
+    notices: &[(AllocationId, Option<PreemptionNotice>)],
+) -> Result<Event, Refusal> {
+    resolve::network(state, Some(topology))?;
+    let living = |id| state.allocation(id).filter(|one| one.demand.topology == *topology);
+    let mut room = NOTICES_MAX.saturating_sub(state.notices().count());
+    let is_so = |(id, notice): &(AllocationId, Option<PreemptionNotice>)| {
+        living(*id).is_some_and(|one| {
+            state.notices().of(*id) != *notice
+                && notice.is_none_or(|notice| living(notice.by).is_some_and(|by| may_preempt(by, one, notice)))
+        })
+    };
+    let has_room = |(_, notice): &(AllocationId, Option<PreemptionNotice>)| {
+        let is_within = notice.is_none() || room > 0;
+        room = room.saturating_sub(usize::from(notice.is_some()));
+        is_within
+    };
+    let notices: Vec<_> = notices.iter().copied().filter(is_so).filter(has_room).collect();
+    match notices.is_empty() {
+        true => Err(Refusal::NothingDue),
+        false => Ok(Event::PreemptionForeseen { topology: topology.clone(), notices }),
+    }
+}
+
+/// Whether `by` is still booked for that instant, on a link of the other.
+fn may_preempt(by: &Allocation, other: &Allocation, notice: PreemptionNotice) -> bool {
+    let links = other.links();
+    by.demand.attributes.starts_at == Some(notice.at) && by.links().iter().any(|link| links.contains(link))
+}
