@@ -31,7 +31,7 @@ impl Crowd {
     fn start() -> Self {
         let redis = Redis::start(&[]);
         let deaf = Replica::start(&redis.url(), &[]);
-        let name = redis.ask("SMEMBERS wm2:replicas").lines().nth(2).unwrap().trim().to_owned();
+        let name = redis.ask("SMEMBERS wm3:replicas").lines().nth(2).unwrap().trim().to_owned();
         let replica = Replica::start(&redis.url(), &[]);
         let mut reader = Client::new(deaf.address, connect("reader"));
         let mut publisher = Client::new(replica.address, connect("publisher"));
@@ -40,7 +40,7 @@ impl Crowd {
         meet(&mut publisher, &mut reader);
         deaf.signal("-STOP");
         // It keeps its lease, as one does that only does not listen.
-        assert!(redis.ask(&format!("SET wm2:lease:{name} 1 PX 60000")).starts_with("+OK"));
+        assert!(redis.ask(&format!("SET wm3:lease:{name} 1 PX 60000")).starts_with("+OK"));
         Self { redis, deaf, name, replica, reader, publisher }
     }
 }
@@ -48,7 +48,7 @@ impl Crowd {
 #[test]
 fn an_inbox_is_bounded_and_nothing_acknowledged_is_lost() {
     let Crowd { redis, deaf, name, replica, mut reader, mut publisher } = Crowd::start();
-    let inbox = format!("wm2:in:{name}");
+    let inbox = format!("wm3:in:{name}");
     let fill = "\"for n = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'k', 'nothing') end\"";
     redis.ask(&format!("EVAL {fill} 1 {inbox} {INBOX_MAX}"));
     let entries = || redis.ask(&format!("XLEN {inbox}")).trim_start_matches(':').trim().parse::<usize>().unwrap();
@@ -102,5 +102,5 @@ fn an_inbox_is_bounded_in_bytes() {
     let Packet::Puback(ack) = publisher.hear() else { panic!("no PUBACK") };
     assert_eq!(ack.packet_id, id(last));
     // What was heard counts no longer.
-    await_that("the inbox is empty", || redis.ask(&format!("GET wm2:inb:{name}")).starts_with("$-1"));
+    await_that("the inbox is empty", || redis.ask(&format!("GET wm3:inb:{name}")).starts_with("$-1"));
 }

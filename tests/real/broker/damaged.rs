@@ -15,14 +15,14 @@ fn a_broken_key_harms_its_session_only() {
     let broker = async || Broker::on_redis(&url, Durability::Async, Settings::default()).await.unwrap();
     let house = House::start(2, broker, vec![]);
     let mut witness = Client::new(house.there(), connect("witness"));
-    for key in ["q", "s", "r", "i", "sub"] {
+    for key in ["q", "k", "s", "r", "i", "sub"] {
         let (name, topic) = (format!("victim-{key}"), format!("damaged/{key}"));
         let mut victim = Client::new(house.here(), lasting(&name));
         victim.subscribe(&topic, Qos::AtLeastOnce);
         victim.leave(Reason::Success, None);
         witness.subscribe(&topic, Qos::AtLeastOnce);
-        redis.ask(&format!("DEL wm2:{key}:{name}"));
-        assert!(redis.ask(&format!("SET wm2:{key}:{name} garbage")).starts_with("+OK"));
+        redis.ask(&format!("DEL wm3:{key}:{name}"));
+        assert!(redis.ask(&format!("SET wm3:{key}:{name} garbage")).starts_with("+OK"));
         // Many at a time share a call with those that are not concerned.
         let mut publishers: Vec<_> = (0..4).map(|_| Client::new(house.here(), connect(""))).collect();
         for (number, publisher) in (0..).zip(&mut publishers) {
@@ -42,7 +42,7 @@ fn a_broken_key_harms_its_session_only() {
         victim.subscribe("damaged/mended", Qos::ExactlyOnce);
         victim.say("damaged/mended", "mended", Qos::ExactlyOnce);
         while victim.take() != "mended" {}
-        assert!(redis.ask(&format!("TYPE wm2:s:{name}")).starts_with("+hash"));
+        assert!(redis.ask(&format!("TYPE wm3:s:{name}")).starts_with("+hash"));
     }
 }
 
@@ -53,7 +53,7 @@ fn the_queues_of_all_sessions_have_one_bound() {
     let url = redis.url();
     let broker = async || Broker::on_redis(&url, Durability::Async, Settings::default()).await.unwrap();
     let house = House::start(1, broker, vec![]);
-    let counted = || redis.ask("GET wm2:qb").lines().nth(1).map_or(0, |text| text.trim().parse::<i64>().unwrap());
+    let counted = || redis.ask("GET wm3:qb").lines().nth(1).map_or(0, |text| text.trim().parse::<i64>().unwrap());
     let mut away = Client::new(house.here(), lasting("away"));
     away.subscribe("bound", Qos::AtLeastOnce);
     away.leave(Reason::Success, None);
@@ -63,10 +63,10 @@ fn the_queues_of_all_sessions_have_one_bound() {
     }
     let three = counted();
     assert!((3000..3600).contains(&three), "{three}");
-    redis.ask(&format!("SET wm2:qb {}", QUEUED_BYTES_MAX));
+    redis.ask(&format!("SET wm3:qb {}", QUEUED_BYTES_MAX));
     publisher.send(Packet::Publish(publish("bound", "1", Delivery::AtLeastOnce(id(1)))));
     assert_eq!(publisher.hear(), Packet::Puback(Ack::because(id(1), Reason::QuotaExceeded)));
-    redis.ask(&format!("SET wm2:qb {three}"));
+    redis.ask(&format!("SET wm3:qb {three}"));
     let mut back = Client::new(house.here(), lasting("away"));
     (0..2).for_each(|_| drop(back.take()));
     await_that("what is acknowledged counts no longer", || counted() < three / 2);

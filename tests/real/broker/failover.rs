@@ -120,13 +120,13 @@ fn acknowledgements_from_before_a_failover_take_nothing_of_after_it() {
     publisher.say("kept", "one", Qos::AtLeastOnce);
     let before = keeper.hear_publish();
     // What a connection does that finds another run of the server.
-    assert!(redis.ask("INCR wm2:gen").starts_with(':'));
+    assert!(redis.ask("INCR wm3:gen").starts_with(':'));
     keeper.acknowledge(&before);
     keeper.hear_end(Reason::SessionTakenOver);
-    assert!(redis.ask("XLEN wm2:q:keeper").starts_with(":1"));
+    assert!(redis.ask("XLEN wm3:q:keeper").starts_with(":1"));
     let mut keeper = Client::new(replica.address, lasting("keeper"));
     let again = keeper.hear_publish();
     assert_eq!(again.payload, before.payload);
     keeper.acknowledge(&again);
-    await_that("it is let go", || redis.ask("XLEN wm2:q:keeper").starts_with(":0"));
+    await_that("it is let go", || redis.ask("XLEN wm3:q:keeper").starts_with(":0"));
 }

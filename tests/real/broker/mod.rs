@@ -10,6 +10,7 @@ mod failover;
 mod file;
 mod load;
 mod parts;
+mod shared_message;
 mod tools;
 
 #[path = "../../it/mqtt/session/mod.rs"]

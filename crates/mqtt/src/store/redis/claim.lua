@@ -29,7 +29,7 @@ end
 if will ~= '' then redis.call('HSET', P .. 'will', client, epoch .. ':' .. will) end
 local version = tonumber(redis.call('GET', P .. 'ver') or '0')
 -- Without its session nothing of it is left, as after damage.
-if not there and redis.call('EXISTS', P .. 'sub:' .. client, P .. 'q:' .. client, P .. 'r:' .. client, P .. 'i:' .. client) > 0 then
+if not there and redis.call('EXISTS', P .. 'sub:' .. client, P .. 'q:' .. client, P .. 'k:' .. client, P .. 'r:' .. client, P .. 'i:' .. client) > 0 then
   version = delete_session(client, me) or version
 end
 if ends then

@@ -1,5 +1,6 @@
 -- Functions of several scripts; stands in front of each of them.
--- Keys: s:{client} session, usr:{user} the sessions of a user, q:{client} its queue, qb the bytes of all queues, r: received (QoS 2 out), i: packet ids (QoS 2 in), sub: subscriptions,
+-- Keys: s:{client} session, usr:{user} the sessions of a user, q:{client} its queue, qb the bytes of all queues,
+-- b:{number} a message that several queues share, body the last number, k: those in the queue of a session, r: received (QoS 2 out), i: packet ids (QoS 2 in), sub: subscriptions,
 -- own:{replica} sessions held, in:{replica} inbox, inb: its bytes, lease:{replica}; chg the changes, ver their number,
 -- seen the version that each replica has applied,
 -- ids all sessions with subscriptions, ret retained messages, retb their bytes, retx when they expire, will and due the wills and when they are
@@ -71,6 +72,64 @@ local function generation()
   return redis.call('GET', P .. 'gen') or '0'
 end
 
+-- A message in several queues is stored once, with the number of those queues. An entry of a queue has it (m), or what stands
+-- for it (b): its number, bytes and expiry. The session's index (k:, by number in the queue) names what has to be let go when
+-- entries go. A script is wholly carried out, or not at all: a message goes with the last entry that stands for it, whichever
+-- replica dies.
+
+-- What an entry that stands for a shared message says: its number, bytes, and expiry or nothing.
+local function shared_parts(entry)
+  if entry[2][1] ~= 'b' then return nil end
+  local id, bytes, ends = string.match(entry[2][2], '^(%d+):(%d+):(%d*)$')
+  return id, tonumber(bytes or '0'), tonumber(ends or '')
+end
+
+-- The message of an entry of a queue; nil: it was damaged.
+local function entry_message(entry)
+  local id = shared_parts(entry)
+  if not id then return entry[2][1] == 'm' and entry[2][2] or nil end
+  return session_call('HGET', P .. 'b:' .. id, 'm') or nil
+end
+
+-- Lets go of the shared messages with these numbers in the queue of a session. Returns how many there were, and their bytes.
+local function release_bodies(client, from, to)
+  local index, released = P .. 'k:' .. client, 0
+  local shared = session_call('ZRANGEBYSCORE', index, from, to)
+  for _, one in ipairs(shared) do
+    local id, bytes = string.match(one, '^%d+:(%d+):(%d+)$')
+    local body = P .. 'b:' .. id
+    local holders = session_call('HINCRBY', body, 'n', -1)
+    if holders <= 0 then redis.call('DEL', body) end
+    if holders == 0 then redis.call('DECRBY', P .. 'qb', bytes) end
+    released = released + tonumber(bytes)
+  end
+  if #shared > 0 then redis.call('ZREMRANGEBYSCORE', index, from, to) end
+  return #shared, released
+end
+
+-- Removes entries from the queue of a session.
+local function remove_entries(client, entries)
+  if #entries == 0 then return end
+  local key, gone, own, shared, shared_bytes = P .. 's:' .. client, {}, 0, 0, 0
+  for n, entry in ipairs(entries) do gone[n] = entry[1] end
+  redis.call('XDEL', P .. 'q:' .. client, unpack(gone))
+  for _, entry in ipairs(entries) do
+    if entry[2][1] == 'b' then
+      local number = string.match(entry[1], '^%d+')
+      local count, bytes = release_bodies(client, number, number)
+      shared, shared_bytes = shared + count, shared_bytes + bytes
+    else
+      own = own + #entry[2][2]
+    end
+  end
+  local s = session_fields(key, 'bytes', 'length', 'shared', 'shared_bytes')
+  local bytes, all_shared = tonumber(s[1] or '0'), tonumber(s[4] or '0')
+  own = math.min(own, math.max(bytes - all_shared, 0))
+  redis.call('HSET', key, 'bytes', math.max(bytes - own - shared_bytes, 0), 'length', math.max(tonumber(s[2] or '0') - #gone, 0),
+    'shared', math.max(tonumber(s[3] or '0') - shared, 0), 'shared_bytes', math.max(all_shared - shared_bytes, 0))
+  redis.call('DECRBY', P .. 'qb', own)
+end
+
 -- Messages that a member of a shared subscription has not acknowledged go to other members: at QoS 2 only those that were
 -- never sent.
 local function release_shared(client)
@@ -81,10 +140,11 @@ local function release_shared(client)
   if not shares then return end
   local sent = tonumber(session_fields(P .. 's:' .. client, 'sent')[1] or '0')
   for _, entry in ipairs(session_call('XRANGE', P .. 'q:' .. client, '-', '+')) do
-    local message, how = entry[2][2], entry[2][4]
+    local how = entry[2][4]
     local qos, is_shared = string.byte(how, 3), (string.byte(how, 4) or 0) % 4 >= 2
     local number = tonumber(string.match(entry[1], '^%d+'))
-    if is_shared and (qos == 1 or number > sent) then redis.call('XADD', P .. 'left', '*', 'm', message, 'h', how) end
+    local message = is_shared and (qos == 1 or number > sent) and entry_message(entry)
+    if message then redis.call('XADD', P .. 'left', '*', 'm', message, 'h', how) end
   end
 end
 
@@ -99,25 +159,20 @@ end
 -- the next of those that it has seen will expire. Returns how many were removed.
 local PURGE_COUNT = 1000
 local function remove_expired(client, now)
-  local key, queue = P .. 's:' .. client, P .. 'q:' .. client
-  local s = session_fields(key, 'bytes', 'length', 'purged', 'ends')
-  local entries = session_call('XRANGE', queue, s[3] or '-', '+', 'COUNT', PURGE_COUNT)
-  local bytes, ends, gone = tonumber(s[1] or '0'), tonumber(s[4] or ''), {}
+  local key = P .. 's:' .. client
+  local s = session_fields(key, 'purged', 'ends')
+  local entries = session_call('XRANGE', P .. 'q:' .. client, s[1] or '-', '+', 'COUNT', PURGE_COUNT)
+  local ends, gone = tonumber(s[2] or ''), {}
   for _, entry in ipairs(entries) do
-    local message = entry[2][2]
-    local ends_at = message_end(message)
+    local id, _, ends_at = shared_parts(entry)
+    if not id then ends_at = message_end(entry[2][2]) end
     if ends_at and ends_at <= now then
-      gone[#gone + 1], bytes = entry[1], bytes - #message
+      gone[#gone + 1] = entry
     elseif ends_at and (not ends or ends_at < ends) then
       ends = ends_at
     end
   end
-  if #gone > 0 then
-    redis.call('XDEL', queue, unpack(gone))
-    bytes = math.max(bytes, 0)
-    redis.call('HSET', key, 'bytes', bytes, 'length', math.max(tonumber(s[2] or '0') - #gone, 0))
-    redis.call('DECRBY', P .. 'qb', tonumber(s[1] or '0') - bytes)
-  end
+  remove_entries(client, gone)
   if #entries == PURGE_COUNT then
     redis.call('HSET', key, 'purged', '(' .. entries[PURGE_COUNT][1], 'ends', ends or '')
   else
@@ -130,10 +185,12 @@ end
 -- Deletes a session and its subscriptions.
 local function delete_session(client, origin)
   release_shared(client)
-  local s = session_fields(P .. 's:' .. client, 'user', 'bytes')
+  release_bodies(client, '-inf', '+inf')
+  local s = session_fields(P .. 's:' .. client, 'user', 'bytes', 'shared_bytes')
   if s[1] then redis.call('SREM', P .. 'usr:' .. s[1], client) end
-  if s[2] and s[2] ~= '0' then redis.call('DECRBY', P .. 'qb', s[2]) end
-  redis.call('DEL', P .. 's:' .. client, P .. 'q:' .. client, P .. 'r:' .. client, P .. 'i:' .. client, P .. 'sub:' .. client)
+  local own = tonumber(s[2] or '0') - tonumber(s[3] or '0')
+  if own > 0 then redis.call('DECRBY', P .. 'qb', own) end
+  redis.call('DEL', P .. 's:' .. client, P .. 'q:' .. client, P .. 'k:' .. client, P .. 'r:' .. client, P .. 'i:' .. client, P .. 'sub:' .. client)
   redis.call('ZREM', P .. 'exp', client)
   redis.call('ZREM', P .. 'qexp', client)
   if redis.call('SREM', P .. 'ids', client) == 1 then

@@ -40,7 +40,7 @@ use reply::StoreReply;
 use request::PendingCommand;
 
 /// Prefix of all keys. It changes with the stored form, so that builds with different forms do not share keys.
-const PREFIX: &str = "wm2:";
+const PREFIX: &str = "wm3:";
 
 /// Pauses between two tries while an inbox has no room: the first and the longest.
 const ROOM_WAIT_MIN: Duration = Duration::from_millis(10);

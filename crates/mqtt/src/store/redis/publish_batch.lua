@@ -149,12 +149,27 @@ local function makes_room(to)
   to.bytes, to.length = tonumber(s[1] or '0'), tonumber(s[2] or '0')
   return to.length < queue_messages and to.bytes < queue_bytes
 end
+-- Messages that go to several queues, each stored once; an entry has what stands for it instead (common.lua).
+local bodies = {}
+local function share_body(message, ends, holders)
+  local id = redis.call('INCR', P .. 'body')
+  bodies[#bodies + 1] = { P .. 'b:' .. id, message, #holders }
+  for _, holder in ipairs(holders) do
+    local to, nth = holder[1], holder[2]
+    to.shared = to.shared or { count = 0, bytes = 0, entries = {}, index = {} }
+    local shared, number = to.shared, to.seq + nth
+    shared.count, shared.bytes = shared.count + 1, shared.bytes + #message
+    shared.entries[nth] = id .. ':' .. #message .. ':' .. (ends or '')
+    shared.index[2 * shared.count - 1], shared.index[2 * shared.count] = number, number .. ':' .. id .. ':' .. #message
+  end
+end
 local refused, numbers, receiver = {}, {}, 0
 at = messages_at
 for n = 1, message_count do
   local message, size = ARGV[at], #ARGV[at]
   local ends = message_end(message)
   local behind = at + 2 + 2 * tonumber(ARGV[at + 1])
+  local holders = size >= LIMITS.shared_bytes and {} or nil
   for at = at + 2, behind - 1, 2 do
     local to, options = sessions[tonumber(ARGV[at])], ARGV[at + 1]
     local number = -1
@@ -163,7 +178,8 @@ for n = 1, message_count do
     elseif (to.length < queue_messages and to.bytes < queue_bytes) or makes_room(to) then
       if ends and (not to.ends or ends < to.ends) then to.ends = ends end
       local fresh, nth = to.fresh, to.count + 1
-      to.count, to.length, to.bytes, added = nth, to.length + 1, to.bytes + size, added + size
+      to.count, to.length, to.bytes = nth, to.length + 1, to.bytes + size
+      if holders then holders[#holders + 1] = { to, nth } else added = added + size end
       fresh[2 * nth - 1], fresh[2 * nth] = message, options
       number = to.seq + nth
       local inbox = to.inbox
@@ -181,6 +197,8 @@ for n = 1, message_count do
     receiver = receiver + 1
     if single then numbers[receiver] = number end
   end
+  if holders and #holders > 0 then added = added + size end
+  if holders and #holders > 1 then share_body(message, ends, holders) end
   at = behind
 end
 if added > 0 then redis.call('INCRBY', P .. 'qb', added) end
@@ -194,10 +212,19 @@ for _, to in ipairs(sessions) do
     end
   end
 end
+for _, body in ipairs(bodies) do redis.call('HSET', body[1], 'm', body[2], 'n', body[3]) end
 for _, to in ipairs(sessions) do
-  local fresh, number, queue = to.fresh, to.seq, to.queue
+  local fresh, number, queue, shared = to.fresh, to.seq, to.queue, to.shared
+  if shared then
+    redis.call('HINCRBY', to.key, 'shared', shared.count)
+    redis.call('HINCRBY', to.key, 'shared_bytes', shared.bytes)
+    for first = 1, #shared.index, 1000 do
+      session_call('ZADD', P .. 'k:' .. to.client, unpack(shared.index, first, math.min(#shared.index, first + 999)))
+    end
+  end
   for n = 1, to.count do
-    session_call('XADD', queue, (number + n) .. '-0', 'm', fresh[2 * n - 1], 'h', fresh[2 * n])
+    local entry = shared and shared.entries[n]
+    session_call('XADD', queue, (number + n) .. '-0', entry and 'b' or 'm', entry or fresh[2 * n - 1], 'h', fresh[2 * n])
   end
   if to.ends then redis.call('ZADD', P .. 'qexp', 'LT', to.ends, to.client) end
   if to.wakes and to.count > 0 then
