@@ -43,6 +43,12 @@ pub struct MqttArguments {
     /// An origin of web pages that may connect through WebSocket, besides those of the same host; `*`: all.
     #[arg(long, env = "WATERMASTER_MQTT_WEBSOCKET_ORIGINS", value_delimiter = ',')]
     mqtt_websocket_origins: Option<Vec<String>>,
+    /// Sockets a second that one address may open [default: 25000].
+    #[arg(long, env = "WATERMASTER_MQTT_ACCEPT_RATE_MAX")]
+    mqtt_accept_rate_max: Option<NonZeroU32>,
+    /// CONNECT packets a second that one address may send [default: 25000].
+    #[arg(long, env = "WATERMASTER_MQTT_CONNECT_RATE_MAX")]
+    mqtt_connect_rate_max: Option<NonZeroU32>,
     /// The longest keep-alive in seconds; version 5 clients are told [default: any].
     #[arg(long, env = "WATERMASTER_MQTT_KEEP_ALIVE_MAX_S")]
     mqtt_keep_alive_max_s: Option<NonZeroU16>,
@@ -74,6 +80,8 @@ impl From<&MqttArguments> for MqttListenerConfig {
             anonymous: arguments.mqtt_anonymous,
             proxy_protocol: arguments.mqtt_proxy_protocol,
             websocket_origins: arguments.mqtt_websocket_origins,
+            accept_rate_max: arguments.mqtt_accept_rate_max,
+            connect_rate_max: arguments.mqtt_connect_rate_max,
             keep_alive_max_s: arguments.mqtt_keep_alive_max_s,
             receive_max: arguments.mqtt_receive_max,
             packet_max_bytes: arguments.mqtt_packet_max_bytes,

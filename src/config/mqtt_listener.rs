@@ -33,6 +33,10 @@ pub struct MqttListenerConfig {
     pub proxy_protocol: Option<bool>,
     /// Origins of web pages that may connect through WebSocket, besides those of the same host; `*`: all.
     pub websocket_origins: Option<Vec<String>>,
+    /// Sockets a second that one address may open.
+    pub accept_rate_max: Option<NonZeroU32>,
+    /// CONNECTs a second that one address may send.
+    pub connect_rate_max: Option<NonZeroU32>,
     /// The longest keep-alive, in seconds.
     pub keep_alive_max_s: Option<NonZeroU16>,
     /// Publications of QoS 1 and 2 that a client may have unacknowledged.
@@ -70,6 +74,8 @@ impl MqttListenerConfig {
             anonymous: self.anonymous.or(other.anonymous),
             proxy_protocol: self.proxy_protocol.or(other.proxy_protocol),
             websocket_origins: self.websocket_origins.or(other.websocket_origins),
+            accept_rate_max: self.accept_rate_max.or(other.accept_rate_max),
+            connect_rate_max: self.connect_rate_max.or(other.connect_rate_max),
             keep_alive_max_s: self.keep_alive_max_s.or(other.keep_alive_max_s),
             receive_max: self.receive_max.or(other.receive_max),
             packet_max_bytes: self.packet_max_bytes.or(other.packet_max_bytes),

@@ -85,6 +85,8 @@ impl MqttListeners {
             access: Arc::clone(&self.access),
             proxy_protocol: doors.proxy_protocol.unwrap_or(usual.proxy_protocol),
             websocket_origins: doors.websocket_origins.clone().unwrap_or_default(),
+            accept_rate_per_address_max: doors.accept_rate_max.unwrap_or(usual.accept_rate_per_address_max),
+            connect_rate_per_address_max: doors.connect_rate_max.unwrap_or(usual.connect_rate_per_address_max),
             keep_alive_max_s: doors.keep_alive_max_s.or(usual.keep_alive_max_s),
             receive_max: doors.receive_max.unwrap_or(usual.receive_max),
             packet_max_bytes: doors.packet_max_bytes.map_or(usual.packet_max_bytes, NonZeroU32::get),

@@ -46,6 +46,12 @@ pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
     let counters = [
         ("mqtt_connects", "MQTT connections accepted", counted.connects.get()),
         ("mqtt_refused", "MQTT connections refused", counted.refused.get()),
+        (
+            "mqtt_accepts_too_fast",
+            "Sockets closed at once by the rate of their address",
+            counted.accepts_too_fast.get(),
+        ),
+        ("mqtt_connects_too_fast", "CONNECTs refused by the rate of their address", counted.connects_too_fast.get()),
         ("mqtt_protocol_errors", "MQTT connections ended by the broker", counted.protocol_errors.get()),
         ("mqtt_sessions_taken_over", "MQTT sessions taken over by a newer connection", counted.taken_over.get()),
         ("mqtt_received_bytes", "Bytes from MQTT clients", counted.received_bytes.get()),

@@ -1,8 +1,12 @@
-//! Places that the clients of one address share, so that one address does not take all.
+//! Places that the clients of one address share, and how often they come, so that one address does not take all.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::limits::ADDRESS_RATES_KEPT_MAX;
 
 /// The address that a client is counted by: of IPv6 the network of 64 bits, which one customer has to itself.
 pub(crate) fn client_address(from: SocketAddr) -> IpAddr {
@@ -64,6 +68,44 @@ impl Drop for AddressSlot {
     }
 }
 
+/// A token bucket for each address, in the form of the generic cell rate algorithm: it holds what a second brings.
+#[derive(Debug)]
+pub(crate) struct AddressRates {
+    /// Between two that come at the rate.
+    interval: Duration,
+    /// When each address will be as if it had never come.
+    idle_at: Mutex<HashMap<IpAddr, Instant>>,
+}
+
+impl AddressRates {
+    /// So many a second.
+    pub(crate) fn new(most: NonZeroU32) -> Self {
+        Self { interval: BURST / most.get(), idle_at: Mutex::default() }
+    }
+
+    /// Whether the rate of an address allows one more now; clients inside this process (`None`) have none.
+    pub(crate) fn admit(&self, from: Option<SocketAddr>, now: Instant) -> bool {
+        let Some(address) = from.map(client_address) else { return true };
+        let mut idle_at = self.idle_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle_at.len() >= ADDRESS_RATES_KEPT_MAX && !idle_at.contains_key(&address) {
+            idle_at.retain(|_, idle_at| *idle_at > now);
+            if idle_at.len() >= ADDRESS_RATES_KEPT_MAX {
+                return true;
+            }
+        }
+        let known = idle_at.entry(address).or_insert(now);
+        let next = (*known).max(now) + self.interval;
+        let is_admitted = next <= now + BURST;
+        if is_admitted {
+            *known = next;
+        }
+        is_admitted
+    }
+}
+
+/// What may come at once is what may come in so long.
+const BURST: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +123,32 @@ mod tests {
         assert!(slots.take(from("[2001:db8::3]:1")).is_none() && slots.take(from("[2001:db8:0:1::1]:1")).is_some());
         drop((_first, _second));
         assert!(slots.lock().is_empty());
+    }
+    #[test]
+    fn an_address_comes_as_often_as_it_may() {
+        let (rates, mut now) = (AddressRates::new(NonZeroU32::new(10).unwrap()), Instant::now());
+        let from = |text: &str| Some(text.parse().unwrap());
+        let count = |from, now| (0..100).take_while(|_| rates.admit(from, now)).count();
+        assert_eq!(count(from("192.0.2.1:1"), now), 10);
+        assert_eq!(count(from("192.0.2.2:1"), now), 10);
+        assert_eq!(count(None, now), 100);
+        now += Duration::from_millis(250);
+        assert_eq!(count(from("192.0.2.1:9"), now), 2);
+        now += Duration::from_secs(9);
+        assert_eq!(count(from("192.0.2.1:1"), now), 10);
+    }
+
+    #[test]
+    fn addresses_are_forgotten_before_there_are_too_many() {
+        let (rates, mut now) = (AddressRates::new(NonZeroU32::new(10).unwrap()), Instant::now());
+        let address = |number: u32| Some(SocketAddr::from((std::net::Ipv4Addr::from_bits(number), 1)));
+        let known = || rates.idle_at.lock().unwrap().len();
+        for number in 0..=u32::try_from(ADDRESS_RATES_KEPT_MAX).unwrap() {
+            assert!(rates.admit(address(number), now));
+        }
+        assert_eq!(known(), ADDRESS_RATES_KEPT_MAX);
+        now += Duration::from_secs(1);
+        assert!(rates.admit(address(u32::MAX), now));
+        assert_eq!(known(), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! Every limit of the broker, by name, in one place. What a limit protects stands beside it; nothing else in this room
 //! holds a bare number of this kind.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// How long a new connection may take until its CONNECT is complete: a slow one holds a socket and nothing else.
@@ -11,6 +12,12 @@ pub const CONNECTIONS_MAX: usize = 200_000;
 pub const CONNECTING_MAX: usize = 10_000;
 /// Those of one address.
 pub const CONNECTING_PER_ADDRESS_MAX: usize = 2_000;
+/// Sockets a second from one address, as many at once; the next one is closed at once.
+pub const ACCEPT_RATE_PER_ADDRESS_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add(24_999);
+/// CONNECTs a second from one address, as many at once; the next one is refused with 0x9F (3.1.1: 3).
+pub const CONNECT_RATE_PER_ADDRESS_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add(24_999);
+/// Addresses whose rates are known at a time; one more is not counted until some are forgotten.
+pub const ADDRESS_RATES_KEPT_MAX: usize = 100_000;
 /// The largest packet taken from a client, in bytes.
 pub const PACKET_BYTES_MAX: u32 = 1024 * 1024;
 /// Levels of a topic or filter: matching recurses this deep at most.

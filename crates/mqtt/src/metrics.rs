@@ -35,6 +35,10 @@ pub struct Metrics {
     pub connects: Count,
     /// CONNECTs refused.
     pub refused: Count,
+    /// Sockets closed at once because their address opens too many a second.
+    pub accepts_too_fast: Count,
+    /// CONNECTs refused because their address sends too many a second.
+    pub connects_too_fast: Count,
     /// Connections closed because of what the client did wrong.
     pub protocol_errors: Count,
     /// Sessions taken over by a newer connection.

@@ -1,13 +1,13 @@
 //! The settings of a broker.
 
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 
 use super::auth::Access;
 use super::codec::Reason;
 use super::limits::{
-    CONNECTING_MAX, CONNECTING_PER_ADDRESS_MAX, CONNECTIONS_MAX, INBOUND_INFLIGHT_MAX, PACKET_BYTES_MAX,
-    SESSION_EXPIRY_MAX_S,
+    ACCEPT_RATE_PER_ADDRESS_MAX, CONNECT_RATE_PER_ADDRESS_MAX, CONNECTING_MAX, CONNECTING_PER_ADDRESS_MAX,
+    CONNECTIONS_MAX, INBOUND_INFLIGHT_MAX, PACKET_BYTES_MAX, SESSION_EXPIRY_MAX_S,
 };
 
 /// What becomes of a message of a shared subscription while none of its members is connected (MQTT 5, 4.8.2, leaves it
@@ -32,6 +32,10 @@ pub struct Settings {
     pub connecting_max: usize,
     /// Those of one address.
     pub connecting_per_address_max: usize,
+    /// Sockets a second that one address may open.
+    pub accept_rate_per_address_max: NonZeroU32,
+    /// CONNECTs a second that one address may send.
+    pub connect_rate_per_address_max: NonZeroU32,
     /// Whether connections begin with a header of the PROXY protocol, version 2, as balancers write it.
     pub proxy_protocol: bool,
     /// Origins of web pages that may connect through WebSocket, besides those of the same host; `*`: all.
@@ -64,6 +68,8 @@ impl Default for Settings {
             connections_max: CONNECTIONS_MAX,
             connecting_max: CONNECTING_MAX,
             connecting_per_address_max: CONNECTING_PER_ADDRESS_MAX,
+            accept_rate_per_address_max: ACCEPT_RATE_PER_ADDRESS_MAX,
+            connect_rate_per_address_max: CONNECT_RATE_PER_ADDRESS_MAX,
             proxy_protocol: false,
             websocket_origins: Vec::new(),
             receive_max: NonZeroU16::new(INBOUND_INFLIGHT_MAX).unwrap_or(NonZeroU16::MAX),

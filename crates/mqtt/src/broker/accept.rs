@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use bytestring::ByteString;
@@ -148,6 +149,11 @@ async fn authorize(
 ) -> Result<(NegotiatedConnect, Principal), Reason> {
     if stop.is_cancelled() {
         return Err(Reason::ServerUnavailable);
+    }
+    if !replica.connect_rates.admit(from, Instant::now()) {
+        replica.metrics.connects_too_fast.add(1);
+        replica.warn_too_fast(from, "CONNECTs");
+        return Err(Reason::ConnectionRateExceeded);
     }
     if replica.metrics.connections.get() >= replica.settings.connections_max as u64 {
         return Err(Reason::ServerBusy);

@@ -15,6 +15,7 @@ mod background;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,7 +29,7 @@ pub use operator::ClientStatus;
 pub use session_handle::{ConnectionOrigin, ConnectionStatus};
 
 use self::accept::ConnectionSource;
-use super::address::{AddressSlot, AddressSlots};
+use super::address::{AddressRates, AddressSlot, AddressSlots};
 use super::auth::Access;
 use super::limits::CLOSE_WAIT;
 use super::message::unix_ms;
@@ -97,6 +98,7 @@ pub struct Broker {
     connect_permits: Arc<Semaphore>,
     /// The same for each address.
     address_slots: Arc<AddressSlots>,
+    accept_rates: Arc<AddressRates>,
 }
 
 /// The right to send CONNECT: a place among all sockets, and one among those of the address.
@@ -145,6 +147,7 @@ impl Broker {
     pub(crate) async fn start(store: Arc<dyn Store>, settings: Settings) -> Result<Self, StoreError> {
         let connect_permits = Arc::new(Semaphore::new(settings.connecting_max.min(Semaphore::MAX_PERMITS)));
         let address_slots = AddressSlots::new(settings.connecting_per_address_max);
+        let accept_rates = Arc::new(AddressRates::new(settings.accept_rate_per_address_max));
         let replica = Arc::new(Replica::new(store, settings));
         replica.load_snapshot(replica.store.join(unix_ms()).await?);
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
@@ -153,7 +156,7 @@ impl Broker {
         background_tasks.spawn(background::sweep_store(Arc::clone(&replica), ended.clone()));
         background_tasks.spawn(background::publish_sys(Arc::clone(&replica), ended.clone()));
         let tasks = TaskTracker::new();
-        Ok(Self { replica, stop, ended, tasks, background_tasks, connect_permits, address_slots })
+        Ok(Self { replica, stop, ended, tasks, background_tasks, connect_permits, address_slots, accept_rates })
     }
 
     /// The counters of this replica.
@@ -236,7 +239,7 @@ impl Broker {
         let settings = &self.replica.settings;
         if settings.proxy_protocol {
             from = read_proxy_header(&mut stream, from).await?;
-            permit.slot = self.address_slots.take(Some(from));
+            permit.slot = self.address_slot(Some(from));
             if permit.slot.is_none() {
                 self.replica.metrics.refused.add(1);
                 return Ok(());
@@ -277,12 +280,21 @@ impl Broker {
         self.receive(stream, ConnectionSource { address: from, certificate: None }, permit);
     }
 
-    /// `None`: too many sockets have not sent CONNECT yet, in all or of this address.
+    /// `None`: too many sockets have not sent CONNECT yet, in all or of this address, or it opens them too fast.
     fn connect_permit(&self, from: Option<SocketAddr>) -> Option<ConnectPermit> {
         let all = Arc::clone(&self.connect_permits).try_acquire_owned().ok();
-        let permit = all.zip(self.address_slots.take(from));
+        let permit = all.zip(self.address_slot(from));
         self.replica.metrics.refused.add(u64::from(permit.is_none()));
         permit.map(|(all, slot)| ConnectPermit { _all: all, slot: Some(slot) })
+    }
+
+    fn address_slot(&self, from: Option<SocketAddr>) -> Option<AddressSlot> {
+        if !self.accept_rates.admit(from, Instant::now()) {
+            self.replica.metrics.accepts_too_fast.add(1);
+            self.replica.warn_too_fast(from, "sockets");
+            return None;
+        }
+        self.address_slots.take(from)
     }
 
     /// Serves a connection of any kind.

@@ -1,6 +1,7 @@
 //! The state that all connections of a replica share: the routes, the store, the counters.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -10,10 +11,11 @@ use super::intake::Intake;
 use super::log_limit::LogLimit;
 use super::match_cache::MatchCache;
 use super::session_handle::{Connection, SessionFilters, SessionRef};
+use crate::address::AddressRates;
 use crate::auth::Access;
 use crate::codec::Reason;
 use crate::limits::{HANDOVER_WAIT, SHARE_RELEASE_MEMBERS, SUBSCRIPTION_BYTES_MAX};
-use crate::message::{ClientId, Message, ReplicaId, UnixMs};
+use crate::message::{ClientId, Message, ReplicaId, UnixMs, unix_ms};
 use crate::metrics::{Metrics, RoutingSizes};
 use crate::router::{GrantedSubscription, Matches, NamedPage, RetainedMessages, Trie};
 use crate::settings::Settings;
@@ -27,6 +29,8 @@ pub(crate) struct Replica {
     pub(crate) metrics: Arc<Metrics>,
     access: RwLock<Arc<Access>>,
     pub(crate) refusal_log: LogLimit,
+    pub(crate) connect_rates: AddressRates,
+    rate_log: LogLimit,
     routes: RwLock<Routes>,
     /// Which routes a remembered match is of.
     generation: AtomicU64,
@@ -52,12 +56,21 @@ impl Replica {
             store,
             access: RwLock::new(Arc::clone(&settings.access)),
             refusal_log: LogLimit::default(),
+            connect_rates: AddressRates::new(settings.connect_rate_per_address_max),
+            rate_log: LogLimit::default(),
             settings,
             metrics: Arc::default(),
             routes: RwLock::default(),
             generation: AtomicU64::new(1),
             share_turn: AtomicUsize::new(0),
             intake: OnceLock::new(),
+        }
+    }
+
+    /// Logs that an address sends more of something a second than it may.
+    pub(crate) fn warn_too_fast(&self, from: Option<SocketAddr>, what: &'static str) {
+        if let Some(unlogged) = self.rate_log.admit(unix_ms()) {
+            tracing::warn!(?from, what, unlogged, "an address connects too often and is refused");
         }
     }
 

@@ -1,9 +1,12 @@
 //! Clients that mean no good, or know no better: each loses its own connection at most, and others are served.
 
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt::codec::{Packet, Qos, Reason, Version};
-use mqtt::{Broker, Settings, Transport};
+use mqtt::{Broker, Metrics, Settings, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -61,6 +64,52 @@ async fn who_says_nothing_takes_no_room_from_those_who_are_in() {
             break;
         }
     }
+}
+
+/// An address has a rate of sockets and one of CONNECTs: what is beyond is closed or told, and counted; those who are in stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_comes_too_often_is_refused() {
+    let most = |count| NonZeroU32::new(count).unwrap();
+    // Less than one more comes while the test runs.
+    let settings = Settings { accept_rate_per_address_max: most(1), ..Settings::default() };
+    let (address, metrics) = counted_broker(settings).await;
+    let mut good = raw(address, Version::V5).await;
+    good.connect(Version::V5, "good").await;
+    while metrics.accepts_too_fast.get() == 0 {
+        assert!(raw(address, Version::V5).await.hear_bytes().await.is_empty());
+    }
+    assert!(good.is_served().await);
+
+    let settings = Settings { connect_rate_per_address_max: most(1), ..Settings::default() };
+    let (address, metrics) = counted_broker(settings).await;
+    let mut good = raw(address, Version::V5).await;
+    good.connect(Version::V5, "good").await;
+    for (version, connect, reason) in [
+        (Version::V5, "10 \"MQTT\" 05 02 0000 {} \"next\"", Reason::ConnectionRateExceeded),
+        (Version::V3, "10 \"MQTT\" 04 02 0000 \"next\"", Reason::ServerUnavailable),
+    ] {
+        loop {
+            let mut next = raw(address, version).await;
+            next.say(connect).await;
+            let Some(Packet::Connack(connack)) = next.hear().await else { panic!("no CONNACK") };
+            if connack.reason != Reason::Success {
+                assert_eq!(connack.reason, reason);
+                assert_eq!(next.hear().await, None);
+                break;
+            }
+        }
+    }
+    assert!(metrics.connects_too_fast.get() >= 2);
+    assert_eq!(metrics.accepts_too_fast.get(), 0);
+    assert!(good.is_served().await);
+}
+
+async fn counted_broker(settings: Settings) -> (SocketAddr, Arc<Metrics>) {
+    let broker = Broker::embedded(settings).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, metrics) = (listener.local_addr().unwrap(), broker.metrics());
+    tokio::spawn(async move { broker.listen(listener).await });
+    (address, metrics)
 }
 
 /// A million topic levels, wildcards and filters: judged by their form, not followed.
