@@ -102,10 +102,13 @@ pub(crate) fn mqtt_3_14_4_a_goodbye_ends_the_session_however_soon_the_client_is_
 }
 
 pub(crate) fn mqtt_3_1_2_22_silence_ends_the_connection(house: &House) {
-    let mut client = Client::new(house.here(), Connect { keep_alive_s: 1, ..connect("silent") });
+    let silent = |version| Client::new(house.here(), Connect { version, keep_alive_s: 1, ..connect("") });
+    let mut clients = [Version::V3, Version::V5].map(silent);
     let begin = Instant::now();
-    client.hear_end(Reason::KeepAliveTimeout);
-    assert!(begin.elapsed() >= Duration::from_millis(1400), "{:?}", begin.elapsed());
+    for client in &mut clients {
+        client.hear_end(Reason::KeepAliveTimeout);
+        assert!(begin.elapsed() >= Duration::from_millis(1400), "{:?}", begin.elapsed());
+    }
 }
 
 pub(crate) fn mqtt_3_1_2_23_a_session_ends_when_it_expires(house: &House) {

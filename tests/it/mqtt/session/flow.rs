@@ -35,9 +35,15 @@ pub(crate) fn mqtt_3_3_4_9_the_receive_maximum_is_kept(house: &House) {
 }
 
 pub(crate) fn mqtt_4_3_3_10_a_repeated_qos_2_is_published_once(house: &House) {
+    for version in [Version::V3, Version::V5] {
+        repeats(house, &Connect { version, ..lasting(&format!("repeating-{version:?}")) });
+    }
+}
+
+fn repeats(house: &House, hello: &Connect) {
     let mut heir = Client::new(house.there(), connect(""));
     heir.subscribe("once", Qos::ExactlyOnce);
-    let mut client = Client::new(house.here(), lasting("repeating"));
+    let mut client = Client::new(house.here(), hello.clone());
     meet(&mut client, &mut heir);
     let mut message = publish("once", "1", Delivery::ExactlyOnce(id(5)));
     for dup in [false, true] {
@@ -48,7 +54,7 @@ pub(crate) fn mqtt_4_3_3_10_a_repeated_qos_2_is_published_once(house: &House) {
     }
     client.vanish();
     // Also on another connection, wherever that is.
-    let (mut client, connack) = Client::enter(house.there(), lasting("repeating"));
+    let (mut client, connack) = Client::enter(house.there(), hello.clone());
     assert!(connack.session_present);
     client.send(Packet::Publish(message));
     let Packet::Pubrec(_) = client.hear() else { panic!("no PUBREC") };
@@ -107,7 +113,8 @@ const MANY: usize = 1500;
 
 pub(crate) fn mqtt_4_6_0_6_order_is_kept(house: &House) {
     for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
-        for hello in [connect("ordered"), lasting("ordered-lasting")] {
+        let old = Connect { version: Version::V3, ..lasting("ordered-old") };
+        for hello in [connect("ordered"), lasting("ordered-lasting"), old] {
             let mut publisher = Client::new(house.there(), connect(""));
             let mut client = Client::new(house.here(), hello);
             client.subscribe("order", qos);

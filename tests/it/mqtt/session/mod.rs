@@ -5,6 +5,7 @@
 pub(crate) mod answers;
 pub(crate) mod client;
 pub(crate) mod connect;
+pub(crate) mod exchange;
 pub(crate) mod flow;
 pub(crate) mod operator;
 pub(crate) mod retain;
@@ -127,6 +128,21 @@ macro_rules! all_cases {
                 mqtt_4_7_3_4_topics_are_compared_as_they_are
                 mqtt_4_8_2_5_what_a_lost_member_left_goes_to_another
                 mqtt_4_8_2_6_what_a_member_refuses_goes_to_no_other;
+            exchange:
+                mqtt_4_3_each_qos_has_its_exchange
+                mqtt_4_3_2_5_an_acknowledged_id_is_that_of_a_new_message
+                mqtt_4_3_3_7_what_has_begun_does_not_expire
+                mqtt_4_6_0_1_what_is_sent_again_keeps_its_order
+                mqtt_4_4_0_2_what_was_refused_is_not_sent_again
+                mqtt_3_1_2_4_a_clean_session_leaves_only_what_is_retained
+                mqtt_3_1_2_14_a_will_is_published_as_it_says
+                mqtt_3_3_1_7_the_last_retained_message_is_kept_and_an_empty_one_is_not
+                mqtt_3_1_3_8_a_client_identifier_that_is_too_long_is_refused
+                mqtt_3_1_4_5_of_3_1_1_what_follows_a_refused_connect_is_not_carried_out
+                mqtt_3_3_2_11_every_topic_alias_is_taken
+                mqtt_3_3_4_5_each_copy_has_the_identifier_of_its_subscription
+                mqtt_3_1_2_29_no_answer_says_more_than_its_reason
+                mqtt_3_12_4_1_a_ping_is_answered;
             wills:
                 mqtt_3_1_2_8_a_will_is_published_when_the_connection_is_lost
                 mqtt_3_1_2_10_a_goodbye_removes_the_will

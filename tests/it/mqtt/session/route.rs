@@ -48,6 +48,16 @@ pub(crate) fn mqtt_3_3_4_2_overlapping_subscriptions_give_the_highest_qos(house:
     assert_eq!(heard.subscription_ids, [1, 2], "[MQTT-3.3.4-4]");
     client.acknowledge(&heard);
     client.hear_nothing();
+    let mut old = Client::new(house.here(), Connect { version: Version::V3, ..connect("overlap-old") });
+    for (filter, qos) in [("over/#", Qos::AtMostOnce), ("over/+", Qos::ExactlyOnce), ("over/lap", Qos::AtLeastOnce)] {
+        old.subscribe(filter, qos);
+    }
+    meet(&mut publisher, &mut old);
+    publisher.say("over/lap", "2", Qos::ExactlyOnce);
+    let heard = old.hear_publish();
+    assert_eq!(heard.delivery.qos(), Qos::ExactlyOnce, "[MQTT-3.3.5-1] of 3.1.1");
+    old.acknowledge(&heard);
+    old.hear_nothing();
 }
 
 pub(crate) fn mqtt_3_3_4_3_subscription_identifiers_come_along(house: &House) {
@@ -88,8 +98,8 @@ pub(crate) fn mqtt_3_8_4_3_a_later_subscription_replaces(house: &House) {
 pub(crate) fn mqtt_3_8_4_8_qos_is_the_lower_one(house: &House) {
     let all = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
     let mut publisher = Client::new(house.there(), connect(""));
-    let mut client = Client::new(house.here(), connect("lower"));
-    for granted in all {
+    for (version, granted) in [Version::V3, Version::V5].into_iter().flat_map(|version| all.map(|qos| (version, qos))) {
+        let mut client = Client::new(house.here(), Connect { version, ..connect("lower") });
         client.subscribe("lower", granted);
         meet(&mut publisher, &mut client);
         for said in all {
@@ -102,6 +112,11 @@ pub(crate) fn mqtt_3_8_4_8_qos_is_the_lower_one(house: &House) {
 }
 
 pub(crate) fn mqtt_3_10_4_unsubscribed_is_silent(house: &House) {
+    let mut old = Client::new(house.here(), Connect { version: Version::V3, ..connect("gone-quiet-old") });
+    old.subscribe("quiet", Qos::AtLeastOnce);
+    assert_eq!((old.unsubscribe("quiet"), old.unsubscribe("quiet")), (vec![], vec![]));
+    old.say("quiet", "1", Qos::AtLeastOnce);
+    old.hear_nothing();
     let mut client = Client::new(house.here(), connect("gone-quiet"));
     client.subscribe("quiet", Qos::AtLeastOnce);
     client.subscribe("$share/group/quiet", Qos::AtLeastOnce);
@@ -113,6 +128,11 @@ pub(crate) fn mqtt_3_10_4_unsubscribed_is_silent(house: &House) {
 }
 
 pub(crate) fn mqtt_4_7_2_1_dollar_topics_stand_apart(house: &House) {
+    let mut old = Client::new(house.here(), Connect { version: Version::V3, ..connect("curious-old") });
+    old.subscribe("#", Qos::AtMostOnce);
+    old.subscribe("+/other", Qos::AtMostOnce);
+    old.say("$mine/other", "1", Qos::AtMostOnce);
+    old.hear_nothing();
     let mut client = Client::new(house.here(), connect("curious"));
     client.subscribe("#", Qos::AtMostOnce);
     client.subscribe("+/broker/version", Qos::AtMostOnce);

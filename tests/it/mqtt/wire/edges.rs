@@ -155,6 +155,17 @@ async fn users_and_rules() {
     alice.say("32 \"bob/x\" 0002 {} 'm'").await;
     let Some(Packet::Puback(puback)) = alice.hear().await else { panic!("no PUBACK") };
     assert_eq!(puback.reason, Reason::NotAuthorized);
+
+    // [MQTT-3.3.5-2] of 3.1.1: what may not be published is acknowledged like any other, and not published.
+    let mut old = raw(address, Version::V3).await;
+    old.say("10 \"MQTT\" 04 C6 0000 \"o\" \"alice/will\" \"m\" \"alice\" \"secret\"").await;
+    assert!(matches!(old.hear().await, Some(Packet::Connack(connack)) if connack.reason == Reason::Success));
+    old.say("82 0001 \"alice/#\" 01 \"bob/x\" 00").await;
+    let Some(Packet::Suback(suback)) = old.hear().await else { panic!("no SUBACK") };
+    assert_eq!(suback.reasons, [Reason::GrantedQos1, Reason::Unspecified]);
+    old.say("32 \"bob/x\" 0002 'm'").await;
+    assert!(matches!(old.hear().await, Some(Packet::Puback(ack)) if ack.packet_id.get() == 2));
+    assert!(old.is_served().await);
 }
 
 const PROXY_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
