@@ -80,14 +80,16 @@ pub(crate) fn mqtt_4_3_an_acknowledgement_of_another_qos_ends_the_connection(hou
 }
 
 pub(crate) fn mqtt_3_3_1_3_dup_of_the_publisher_is_not_passed_on(house: &House) {
-    let mut publisher = Client::new(house.there(), connect(""));
-    let mut client = Client::new(house.here(), connect(""));
-    client.subscribe("dup", Qos::AtLeastOnce);
-    meet(&mut publisher, &mut client);
-    let mut message = publish("dup", "1", Delivery::AtLeastOnce(id(9)));
-    message.dup = true;
-    publisher.say_all(message);
-    assert!(!client.hear_publish().dup);
+    for version in [Version::V3, Version::V5] {
+        let mut publisher = Client::new(house.there(), Connect { version, ..connect("") });
+        let mut client = Client::new(house.here(), Connect { version, ..connect("") });
+        client.subscribe("dup", Qos::AtLeastOnce);
+        meet(&mut publisher, &mut client);
+        let mut message = publish("dup", "1", Delivery::AtLeastOnce(id(9)));
+        message.dup = true;
+        publisher.say_all(message);
+        assert!(!client.hear_publish().dup);
+    }
 }
 
 pub(crate) fn mqtt_3_3_2_7_an_alias_ends_with_its_connection(house: &House) {
@@ -224,6 +226,14 @@ fn topics_are_compared(publisher: &mut Client, mut client: Client) {
         assert_eq!(client.take(), topic);
     }
     client.hear_nothing();
+    // [MQTT-3.10.4-1]
+    for filter in ["case", "slash", "cafe\u{301}", "spa  ce", "#"] {
+        client.unsubscribe(filter);
+    }
+    for topic in ["Case", "/slash", "caf\u{e9}", "spa ce"] {
+        publisher.say(topic, topic, Qos::AtLeastOnce);
+        assert_eq!(client.take(), topic);
+    }
 }
 
 pub(crate) fn mqtt_4_8_2_6_what_a_member_refuses_goes_to_no_other(house: &House) {

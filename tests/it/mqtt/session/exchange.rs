@@ -6,7 +6,8 @@ use std::num::NonZeroU16;
 
 use mqtt::codec::topic::LEVELS_MAX;
 use mqtt::codec::{
-    Ack, BytesMut, Connect, ConnectProperties, Delivery, Packet, Publish, Qos, Reason, UserProperties, Version, Will,
+    Ack, BytesMut, Connect, ConnectProperties, Delivery, Packet, Publish, Qos, Reason, Unsubscribe, UserProperties,
+    Version, Will,
 };
 use mqtt::limits::CLIENT_ID_BYTES_MAX;
 
@@ -353,6 +354,10 @@ pub(crate) fn mqtt_3_1_2_29_no_answer_says_more_than_its_reason(house: &House) {
         let suback = client.ask(&format!("{}#", "a/".repeat(LEVELS_MAX)), options(Qos::AtMostOnce), None);
         assert!(suback.reasons[0].is_error());
         assert_eq!((suback.reason_string, suback.user), (None, UserProperties::default()));
+        let (packet_id, user) = (id(3), UserProperties::default());
+        client.send(Packet::Unsubscribe(Unsubscribe { packet_id, user, filters: vec!["none".into()] }));
+        let Packet::Unsuback(unsuback) = client.hear() else { panic!("no UNSUBACK") };
+        assert_eq!((unsuback.reason_string, unsuback.user), (None, UserProperties::default()));
         for (number, delivery) in [(1, Delivery::AtLeastOnce(id(1))), (2, Delivery::ExactlyOnce(id(2)))] {
             client.send(Packet::Publish(publish("$SYS/mine", "1", delivery)));
             let refused = Ack::because(id(number), Reason::NotAuthorized);

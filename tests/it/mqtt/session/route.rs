@@ -98,15 +98,17 @@ pub(crate) fn mqtt_3_8_4_3_a_later_subscription_replaces(house: &House) {
 pub(crate) fn mqtt_3_8_4_8_qos_is_the_lower_one(house: &House) {
     let all = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
     let mut publisher = Client::new(house.there(), connect(""));
-    for (version, granted) in [Version::V3, Version::V5].into_iter().flat_map(|version| all.map(|qos| (version, qos))) {
-        let mut client = Client::new(house.here(), Connect { version, ..connect("lower") });
-        client.subscribe("lower", granted);
-        meet(&mut publisher, &mut client);
-        for said in all {
-            publisher.say("lower", "1", said);
-            let heard = client.hear_publish();
-            assert_eq!(heard.delivery.qos(), granted.min(said));
-            client.acknowledge(&heard);
+    for (version, filter) in [(Version::V3, "lower"), (Version::V5, "lower"), (Version::V5, "$share/group/lower")] {
+        for granted in all {
+            let mut client = Client::new(house.here(), Connect { version, ..connect("lower") });
+            client.subscribe(filter, granted);
+            meet(&mut publisher, &mut client);
+            for said in all {
+                publisher.say("lower", "1", said);
+                let heard = client.hear_publish();
+                assert_eq!(heard.delivery.qos(), granted.min(said));
+                client.acknowledge(&heard);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mqtt::codec::topic::LEVELS_MAX;
-use mqtt::codec::{Connect, ConnectProperties, Delivery, Disconnect, Packet, Qos, Reason, Will};
+use mqtt::codec::{Connect, ConnectProperties, Delivery, Disconnect, Packet, Qos, Reason, Version, Will};
 
 use super::House;
 use super::client::{Client, connect, id, lasting, meet, publish, will};
@@ -32,12 +32,14 @@ pub(crate) fn mqtt_3_1_2_8_a_will_is_published_when_the_connection_is_lost(house
 }
 
 pub(crate) fn mqtt_3_1_2_10_a_goodbye_removes_the_will(house: &House) {
-    let hello = Connect { will: Some(will("will/none", "gone")), ..connect("polite") };
-    let (mut heir, client) = two(house, hello, "will/none");
-    client.leave(Reason::Success, None);
-    let mut other = Client::new(house.here(), connect(""));
-    other.say("will/none", "still here", Qos::AtLeastOnce);
-    assert_eq!(heir.take(), "still here");
+    for version in [Version::V3, Version::V5] {
+        let hello = Connect { version, will: Some(will("will/none", "gone")), ..connect("polite") };
+        let (mut heir, client) = two(house, hello, "will/none");
+        client.leave(Reason::Success, None);
+        let mut other = Client::new(house.here(), connect(""));
+        other.say("will/none", "still here", Qos::AtLeastOnce);
+        assert_eq!(heir.take(), "still here");
+    }
 }
 
 pub(crate) fn mqtt_3_14_4_3_a_goodbye_removes_the_will_however_soon_the_client_is_back(house: &House) {

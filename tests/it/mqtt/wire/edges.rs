@@ -115,6 +115,8 @@ async fn clients_of_3_1_are_answered_in_their_words() {
         ("10 \"MQIsdp\" 03 00 0000 \"old\"", [0x20, 2, 0, 0]),
         ("10 \"MQTT\" 04 00 0000 \"old\"", [0x20, 2, 1, 0]),
         ("10 \"MQIsdp\" 03 02 0000 \"\"", [0x20, 2, 0, 2]),
+        // [MQTT-3.1.2-2] of 3.1.1: a level that is not served has return code 1.
+        ("10 \"MQTT\" 02 02 0000 \"old\"", [0x20, 2, 0, 1]),
     ] {
         let mut client = raw(address, Version::V3).await;
         client.say(connect).await;
