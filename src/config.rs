@@ -363,9 +363,7 @@ impl ConfigFile {
             Authentication::Optional => AnonymousAccess::Loopback,
         };
         self.mqtt.check_anonymous(self.mqtt_listen, self.access.is_insecure())?;
-        if self.access.admin_token.as_ref().is_some_and(|token| token.0.trim().len() < ADMIN_TOKEN_MIN_BYTES) {
-            return Err(ConfigError::AdminToken);
-        }
+        self.access.check_admin_token()?;
         if self.controller_username.is_some() && self.controller_url.is_none() {
             return Err(ConfigError::ControllerUrl);
         }

@@ -29,7 +29,7 @@ use crate::app::{
     SchedulerOptions, SubmitError, Tasks, driver_factory,
 };
 use crate::auth::{Authenticator, CertificateEntryError, ProviderError, ProviderSettings, TokenStore};
-use crate::config::{self, Authentication, Config, RoleWord};
+use crate::config::{self, AccessConfig, Authentication, Config, RoleWord};
 use crate::http;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, FileClaim, Journal, JournalError};
 use crate::telemetry::{self, ServiceMetrics};
@@ -320,30 +320,37 @@ fn credentials(config: &Config) -> Result<Option<Credentials>, ServiceError> {
     Ok(Some(Credentials { username, password, origin }))
 }
 
-/// Who is let in. Where somebody has to be asked, there has to be somebody who can answer.
+/// Who is let in.
 async fn authenticator(config: &Config, app: &App, journal: Journal) -> Result<Authenticator, ServiceError> {
     let administrator = config.access.admin_token.as_ref().map(|token| token.0.as_str());
     let clock = app.clone();
     let tokens = TokenStore::open(journal, administrator, move || clock.now()).await?;
     let required = config.access.authentication == Some(Authentication::Required);
-    let provider = provider(config);
     let certificates = certificates::principals(&config.access.certificates)?;
-    if required && tokens.is_empty() && provider.is_none() && certificates.is_empty() {
-        return Err(ServiceError::NoTokens);
-    }
-    if !required && !config.listen.ip().is_loopback() {
-        tracing::warn!(listen = %config.listen, "whoever reaches this address may change everything");
-    }
     tokens.log_held();
     tokio::spawn(tokens.clone().keep_fresh(app.stopping()));
-    let open_metrics = config.access.open_metrics == Some(true);
-    let authenticator =
-        Authenticator::new(tokens, required).with_open_metrics(open_metrics).with_certificates(certificates);
-    let authenticator = authenticator.with_page_client(page_client(config));
-    match provider {
-        Some(settings) => Ok(authenticator.with_provider(settings)?),
-        None => Ok(authenticator),
+    let authenticator = Authenticator::new(tokens, required).with_page_client(page_client(&config.access));
+    complete_authenticator(authenticator.with_certificates(certificates), &config.access, config.listen)
+}
+
+/// With what the configuration says besides. Where somebody has to be asked, there has to be somebody who can answer.
+fn complete_authenticator(
+    authenticator: Authenticator,
+    access: &AccessConfig,
+    listen: SocketAddr,
+) -> Result<Authenticator, ServiceError> {
+    let authenticator = authenticator.with_open_metrics(access.open_metrics == Some(true));
+    let authenticator = match provider(access) {
+        Some(settings) => authenticator.with_provider(settings)?,
+        None => authenticator,
+    };
+    if authenticator.is_required() && !authenticator.knows_somebody() {
+        return Err(ServiceError::NoTokens);
     }
+    if !authenticator.is_required() && !listen.ip().is_loopback() {
+        tracing::warn!(%listen, "whoever reaches this address may change everything");
+    }
+    Ok(authenticator)
 }
 
 fn role(word: RoleWord) -> Role {
@@ -357,8 +364,7 @@ fn role(word: RoleWord) -> Role {
 }
 
 /// The OpenID provider whose tokens are accepted.
-fn provider(config: &Config) -> Option<ProviderSettings> {
-    let access = &config.access;
+fn provider(access: &AccessConfig) -> Option<ProviderSettings> {
     let or = |said: &Option<String>, usual: &str| said.clone().unwrap_or_else(|| usual.to_owned());
     Some(ProviderSettings {
         issuer: access.oidc_issuer.clone()?,
@@ -371,8 +377,7 @@ fn provider(config: &Config) -> Option<ProviderSettings> {
 }
 
 /// The client as which people sign in at that provider.
-fn page_client(config: &Config) -> Option<OpenIdDocument> {
-    let access = &config.access;
+fn page_client(access: &AccessConfig) -> Option<OpenIdDocument> {
     let (issuer, client_id) = (access.oidc_issuer.clone()?, access.oidc_client_id.clone()?);
     Some(OpenIdDocument { issuer, client_id, scope: access.oidc_scope.clone().unwrap_or_else(|| "openid".to_owned()) })
 }

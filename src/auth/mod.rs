@@ -74,6 +74,8 @@ pub enum Unauthenticated {
 #[derive(Clone, Default)]
 pub struct Authenticator {
     tokens: Option<TokenStore>,
+    /// The administrator's token, where there is no store of tokens.
+    administrator: Option<TokenDigest>,
     provider: Option<Arc<Provider>>,
     certificates: Arc<CertificatePrincipals>,
     required: bool,
@@ -85,6 +87,19 @@ impl Authenticator {
     /// Of a service that asks who one is only if `required`.
     pub fn new(tokens: TokenStore, required: bool) -> Self {
         Self { tokens: Some(tokens), required, ..Self::default() }
+    }
+
+    /// Of a broker without a database: it knows the administrator's token, if that is given, and asks who one is only if
+    /// `required`.
+    pub fn of_broker(administrator: Option<&str>, required: bool) -> Self {
+        let administrator = administrator.filter(|token| !token.is_empty()).map(token_store::digest);
+        Self { administrator, required, ..Self::default() }
+    }
+
+    /// Whether a credential could let anybody in.
+    pub fn knows_somebody(&self) -> bool {
+        let has_tokens = self.tokens.as_ref().is_some_and(|tokens| !tokens.is_empty());
+        has_tokens || self.administrator.is_some() || self.provider.is_some() || !self.certificates.is_empty()
     }
 
     /// The same, that accepts the tokens of an OpenID provider too.
@@ -159,7 +174,13 @@ impl Authenticator {
             (Some(credential), _) if self.provider.is_some() && is_jwt(credential) => {
                 self.of_provider(credential, from).await
             }
-            (Some(_), None) => Err(Unauthenticated::Invalid),
+            (Some(credential), None) if self.administrator == Some(token_store::digest(credential)) => {
+                Ok(token_store::administrator())
+            }
+            (Some(_), None) => {
+                tracing::warn!(from = from.map(|from| from.to_string()), "a credential was refused");
+                Err(Unauthenticated::Invalid)
+            }
             (Some(credential), Some(tokens)) => tokens.find(credential).await.map_err(|error| {
                 tracing::warn!(%error, from = from.map(|from| from.to_string()), "a credential was refused");
                 match error {

@@ -323,7 +323,7 @@ fn log_changes(before: &BTreeMap<TokenDigest, AccessTokenRecord>, now: &BTreeMap
     }
 }
 
-fn administrator() -> Identity {
+pub(super) fn administrator() -> Identity {
     Identity { name: Name::new("administrator").ok(), ..Identity::local() }
 }
 
@@ -331,6 +331,6 @@ fn by_digest(tokens: Vec<AccessTokenRecord>) -> BTreeMap<TokenDigest, AccessToke
     tokens.into_iter().map(|token| (token.digest, token)).collect()
 }
 
-fn digest(token: &str) -> TokenDigest {
+pub(super) fn digest(token: &str) -> TokenDigest {
     TokenDigest(Sha256::digest(token).into())
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::access_args::AccessArguments;
 use super::database_args::given_or_read;
 use super::greeting;
 use super::mqtt_args::MqttArguments;
 use super::serve::stop_on_signal;
 use crate::config::{ConfigError, ConfigFile, LogFormat, STORE_MEMORY, StoreDurability};
 use crate::service::ServiceError;
-use crate::service::replica::{BrokerReplica, ReplicaConfig};
+use crate::service::replica::{BrokerReplica, OperatorConfig, ReplicaAddresses, ReplicaConfig};
 use crate::telemetry;
 
 /// The arguments of `watermaster broker`.
@@ -37,9 +38,15 @@ pub struct Arguments {
     config: Option<PathBuf>,
     #[command(flatten)]
     mqtt: MqttArguments,
-    /// Take MQTT clients without a user name from everywhere, with --mqtt-anonymous always.
-    #[arg(long, env = "WATERMASTER_INSECURE_NO_AUTHENTICATION")]
-    insecure_no_authentication: bool,
+    /// The address of the REST interface for operators: clients, sessions, retained messages, /metrics [default: none].
+    #[arg(long, env = "WATERMASTER_OPERATOR_LISTEN")]
+    operator_listen: Option<SocketAddr>,
+    /// A name under which that interface is asked from elsewhere; may be given again.
+    #[arg(long = "public-host", env = "WATERMASTER_PUBLIC_HOST", value_delimiter = ',', value_name = "NAME")]
+    public_hosts: Vec<String>,
+    /// Who may use it; --insecure-no-authentication also lets --mqtt-anonymous always take clients from everywhere.
+    #[command(flatten)]
+    access: AccessArguments,
     /// When a message is acknowledged: once Redis has it, or once a replica of Redis has it too.
     #[arg(long, env = "WATERMASTER_DURABILITY", default_value = "async")]
     durability: StoreDurability,
@@ -75,27 +82,37 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let file = arguments.config.as_deref().map_or_else(|| Ok(ConfigFile::default()), ConfigFile::read)?;
     let given = given.over(ConfigFile::from_credentials()?).over(file);
     let mqtt_listen = arguments.mqtt_listen.or(given.mqtt_listen);
-    if !given.access.certificates.is_empty() && given.mqtt.client_authority.is_none() {
+    let access = arguments.access.config()?.over(given.access);
+    if !access.certificates.is_empty() && given.mqtt.client_authority.is_none() {
         return Err(ConfigError::NoMqttClientAuthority.into());
     }
-    given.mqtt.check_anonymous(mqtt_listen, arguments.insecure_no_authentication)?;
+    given.mqtt.check_anonymous(mqtt_listen, access.is_insecure())?;
+    let operators = arguments.operator_listen.map(|listen| {
+        let access = access.in_force_at(listen)?;
+        Ok::<_, ConfigError>(OperatorConfig { listen, access, public_hosts: arguments.public_hosts.clone() })
+    });
     let _logging = telemetry::start_logging(arguments.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let config = ReplicaConfig {
         mqtt_listen,
         listen: arguments.listen,
+        operators: operators.transpose()?,
         store: given.store.unwrap_or_else(|| STORE_MEMORY.to_owned().into()),
         durability: arguments.durability.into(),
         doors: given.mqtt,
-        certificates: given.access.certificates,
+        certificates: access.certificates.clone(),
         drain: Duration::from_millis(arguments.drain_ms),
     };
     runtime.block_on(async {
         let replica = BrokerReplica::build(&config).await?;
-        let (mqtt, http) = replica.addresses()?;
+        let ReplicaAddresses { mqtt, probes, operators } = replica.addresses()?;
         let version = env!("CARGO_PKG_VERSION");
-        let open = http.map(|http| format!("  open   http://{http}/metrics\n")).unwrap_or_default();
-        greeting(&format!("Watermaster {version}, broker only.\n  mqtt   mqtt://{mqtt}\n{open}  stop   Ctrl-C\n"));
+        let open = probes.map(|http| format!("  open   http://{http}/metrics\n")).unwrap_or_default();
+        let rest = operators.map(|http| format!("  look   curl -s http://{http}/v1/broker/clients\n"));
+        let rest = rest.unwrap_or_default();
+        greeting(&format!(
+            "Watermaster {version}, broker only.\n  mqtt   mqtt://{mqtt}\n{open}{rest}  stop   Ctrl-C\n"
+        ));
         let stop = CancellationToken::new();
         tokio::spawn(stop_on_signal(stop.clone())?);
         replica.run(stop).await?;

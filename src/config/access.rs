@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Secret};
+use super::{ADMIN_TOKEN_MIN_BYTES, ConfigError, Secret};
 
 /// Whether whoever sends a request has to say who they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
@@ -91,7 +91,7 @@ pub enum RoleWord {
 }
 
 impl AccessConfig {
-    pub(super) fn over(self, other: Self) -> Self {
+    pub(crate) fn over(self, other: Self) -> Self {
         Self {
             authentication: self.authentication.or(other.authentication),
             insecure_no_authentication: self.insecure_no_authentication.or(other.insecure_no_authentication),
@@ -109,13 +109,29 @@ impl AccessConfig {
     }
 
     /// Whether nobody is asked, on purpose.
-    pub(super) fn is_insecure(&self) -> bool {
+    pub(crate) fn is_insecure(&self) -> bool {
         self.insecure_no_authentication == Some(true)
     }
 
     /// Whether somebody is known besides the tokens of the database.
     fn knows_somebody(&self) -> bool {
         self.admin_token.is_some() || self.oidc_issuer.is_some() || !self.certificates.is_empty()
+    }
+
+    /// The same, where it is decided whether a token is needed at an address.
+    ///
+    /// # Errors
+    /// Somebody would have to be asked there, and nobody is known; or the administrator's token could be guessed.
+    pub(crate) fn in_force_at(&self, listen: SocketAddr) -> Result<Self, ConfigError> {
+        let authentication = Some(self.in_force(listen)?);
+        self.check_admin_token()?;
+        Ok(Self { authentication, ..self.clone() })
+    }
+
+    /// That the administrator's token cannot be guessed.
+    pub(super) fn check_admin_token(&self) -> Result<(), ConfigError> {
+        let is_short = |token: &Secret| token.0.trim().len() < ADMIN_TOKEN_MIN_BYTES;
+        if self.admin_token.as_ref().is_some_and(is_short) { Err(ConfigError::AdminToken) } else { Ok(()) }
     }
 
     /// Whether a token is needed at an address.

@@ -46,7 +46,8 @@ pub struct Peer {
 /// What the gate knows.
 #[derive(Clone)]
 pub(super) struct Guard {
-    app: App,
+    /// Which knows the tenants; `None`: there are none.
+    app: Option<App>,
     rates: RequestRates,
     authenticator: Authenticator,
     /// What is needed, by route and method.
@@ -55,7 +56,7 @@ pub(super) struct Guard {
 
 impl Guard {
     /// For the operations of a document.
-    pub(super) fn new(app: App, authenticator: Authenticator, document: &OpenApi) -> Self {
+    pub(super) fn new(app: Option<App>, authenticator: Authenticator, document: &OpenApi) -> Self {
         let mut table: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
         for (route, item) in &document.paths.paths {
             for (method, operation) in [
@@ -118,7 +119,8 @@ pub(super) async fn admit(State(guard): State<Guard>, mut request: Request, next
         Err(_) if permission == Permission::Open => Identity { role: Role::Viewer, ..Identity::local() },
         Err(reason) => return unauthenticated(reason).into_response(),
     };
-    if let Some(tenant) = identity.tenant.as_ref().filter(|tenant| !guard.rates.admit(&guard.app, tenant)) {
+    let admits = |tenant: &&Name| guard.app.as_ref().is_none_or(|app| guard.rates.admit(app, tenant));
+    if let Some(tenant) = identity.tenant.as_ref().filter(|tenant| !admits(tenant)) {
         let detail = format!("the tenant '{tenant}' has more requests a second than it may");
         return Problem::new(&problem_catalogue::TOO_MANY_REQUESTS, detail).into_response();
     }
@@ -181,6 +183,12 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Whose the request is that passed the gate.
+    pub(super) fn of(parts: &Parts) -> Result<Self, Problem> {
+        let defect = || Problem::new(&problem_catalogue::INTERNAL, "the request did not pass the gate");
+        parts.extensions.get::<Self>().cloned().ok_or_else(defect)
+    }
+
     /// As events name them; nobody where nobody is asked.
     pub(super) fn actor(&self) -> Option<Arc<Actor>> {
         let name = self.identity.name.clone()?;
@@ -212,9 +220,7 @@ impl FromRequestParts<ApiState> for Room {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        let caller = parts.extensions.get::<Caller>().cloned();
-        let defect = || Problem::new(&problem_catalogue::INTERNAL, "the request did not pass the gate");
-        Ok(Self { state: state.clone(), caller: caller.ok_or_else(defect)? })
+        Ok(Self { state: state.clone(), caller: Caller::of(parts)? })
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::OriginalUri;
+use axum::extract::{FromRef, FromRequestParts, OriginalUri};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::access::Room;
+use super::access::Caller;
 use super::extract::{FromPath, FromQuery};
 use super::problem::{BadRequest, Forbidden, InternalError, NotFound, Problem, Unavailable, Unprocessable};
 use super::render::{broker as documents, json};
@@ -67,7 +70,7 @@ list_orders! {
 #[into_params(parameter_in = Query)]
 pub(super) struct RetainedQuery {
     /// Only those whose topic this MQTT filter matches; absent: all.
-    #[param(nullable = false, min_length = 1, max_length = 1024, example = "plant/#")]
+    #[param(nullable = false, min_length = 1, max_length = 65535, example = "plant/#")]
     topic: Option<String>,
     /// In which order; with a minus the largest first. Absent: by topic. The cursor counts then: where an order
     /// changes between two pages, an item may be on both, or on none.
@@ -77,7 +80,7 @@ pub(super) struct RetainedQuery {
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// The cursor of the page.
-    #[param(nullable = false, min_length = 1, max_length = 1024)]
+    #[param(nullable = false, min_length = 1, max_length = 65535)]
     after: Option<String>,
 }
 
@@ -87,7 +90,7 @@ pub(super) struct RetainedQuery {
 #[into_params(parameter_in = Query)]
 pub(super) struct ClearQuery {
     /// Those whose topic this MQTT filter matches: one topic, or several such as plant/#.
-    #[param(min_length = 1, max_length = 1024, example = "plant/1/pressure")]
+    #[param(min_length = 1, max_length = 65535, example = "plant/1/pressure")]
     topic: String,
 }
 
@@ -111,18 +114,18 @@ pub(super) struct ClearQuery {
     )
 )]
 pub(super) async fn broker_client_list(
-    room: Room,
+    OperatedBroker(broker): OperatedBroker,
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<ClientQuery>,
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
     let (found, next) = match &query.sort {
         Some(order) => {
-            let all = room.broker()?.clients(None, SORTED_MAX + 1, query.connected);
+            let all = broker.clients(None, SORTED_MAX + 1, query.connected);
             sorting::page(all, order, query.after.as_deref(), limit)?
         }
         None => {
-            let found = room.broker()?.clients(query.after.as_deref(), limit + 1, query.connected);
+            let found = broker.clients(query.after.as_deref(), limit + 1, query.connected);
             pagination::cut(found, limit, |last| last.client.to_string())
         }
     };
@@ -146,8 +149,11 @@ pub(super) async fn broker_client_list(
         BadRequest, NotFound, InternalError, Unavailable,
     )
 )]
-pub(super) async fn broker_session_get(room: Room, FromPath(id): FromPath<String>) -> Result<Response, Problem> {
-    let found = room.broker()?.session(&id).await?.ok_or_else(|| unknown(&id))?;
+pub(super) async fn broker_session_get(
+    OperatedBroker(broker): OperatedBroker,
+    FromPath(id): FromPath<String>,
+) -> Result<Response, Problem> {
+    let found = broker.session(&id).await?.ok_or_else(|| unknown(&id))?;
     Ok(json(&documents::session(id, found)))
 }
 
@@ -164,8 +170,11 @@ pub(super) async fn broker_session_get(room: Room, FromPath(id): FromPath<String
     params(("id" = String, Path, description = "The client identifier", min_length = 1, max_length = 1024)),
     responses((status = 204, description = "It has ended"), BadRequest, Forbidden, NotFound, InternalError, Unavailable)
 )]
-pub(super) async fn broker_session_end(room: Room, FromPath(id): FromPath<String>) -> Result<StatusCode, Problem> {
-    if room.broker()?.end_session(&id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(&id)) }
+pub(super) async fn broker_session_end(
+    OperatedBroker(broker): OperatedBroker,
+    FromPath(id): FromPath<String>,
+) -> Result<StatusCode, Problem> {
+    if broker.end_session(&id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(&id)) }
 }
 
 /// Lists retained messages, by topic or in an order.
@@ -183,7 +192,7 @@ pub(super) async fn broker_session_end(room: Room, FromPath(id): FromPath<String
     )
 )]
 pub(super) async fn broker_retained_list(
-    room: Room,
+    OperatedBroker(broker): OperatedBroker,
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<RetainedQuery>,
 ) -> Result<Response, Problem> {
@@ -192,11 +201,11 @@ pub(super) async fn broker_retained_list(
     let topic = query.topic.as_deref();
     let (found, next) = match &query.sort {
         Some(order) => {
-            let all = room.broker()?.retained(topic, None, SORTED_MAX + 1);
+            let all = broker.retained(topic, None, SORTED_MAX + 1);
             sorting::page(all, order, query.after.as_deref(), limit)?
         }
         None => {
-            let found = room.broker()?.retained(topic, query.after.as_deref(), limit + 1);
+            let found = broker.retained(topic, query.after.as_deref(), limit + 1);
             pagination::cut(found, limit, |last| last.topic.to_string())
         }
     };
@@ -218,11 +227,11 @@ pub(super) async fn broker_retained_list(
     )
 )]
 pub(super) async fn broker_retained_clear(
-    room: Room,
+    OperatedBroker(broker): OperatedBroker,
     FromQuery(query): FromQuery<ClearQuery>,
 ) -> Result<Response, Problem> {
     check_filter(&query.topic)?;
-    let cleared = room.broker()?.clear_retained(&query.topic).await?;
+    let cleared = broker.clear_retained(&query.topic).await?;
     Ok(json(&BrokerRetainedCleared { cleared }))
 }
 
@@ -237,10 +246,41 @@ fn unknown(id: &str) -> Problem {
     Problem::new(&problem_catalogue::UNKNOWN_SESSION, format!("no client '{id}' has a session"))
 }
 
-impl ApiState {
-    fn broker(&self) -> Result<&Broker, Problem> {
+/// The operations, for whatever has a broker.
+pub(super) fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    BrokerState: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .routes(routes!(broker_client_list))
+        .routes(routes!(broker_session_get, broker_session_end))
+        .routes(routes!(broker_retained_list, broker_retained_clear))
+}
+
+/// The broker of a service; `None`: it has none.
+#[derive(Clone)]
+pub(super) struct BrokerState(pub(super) Option<Broker>);
+
+impl FromRef<ApiState> for BrokerState {
+    fn from_ref(state: &ApiState) -> Self {
+        Self(state.broker.clone())
+    }
+}
+
+/// The broker that a request is for, whoever asks being known.
+pub(super) struct OperatedBroker(Broker);
+
+impl<S: Send + Sync> FromRequestParts<S> for OperatedBroker
+where
+    BrokerState: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Caller::of(parts)?;
         let absent = || Problem::new(&problem_catalogue::NOT_FOUND, "this service has no broker");
-        self.broker.as_ref().ok_or_else(absent)
+        BrokerState::from_ref(state).0.map(Self).ok_or_else(absent)
     }
 }
 

@@ -163,19 +163,36 @@ pub fn router(context: Context) -> Router {
         plans: proposed_plans::ProposedPlans::default(),
     };
     let (routes, document) = routes().split_for_parts();
-    let guard = access::Guard::new(room.app.clone(), authenticator, &document);
+    let guard = access::Guard::new(Some(room.app.clone()), authenticator, &document);
+    let pages = pages::router(&openapi_postprocess::polish(document)).merge(page);
+    assemble(routes, context.beside, guard, pages, context.own_hosts).with_state(room)
+}
+
+/// What operators are served by a broker without a service around it.
+pub fn broker_router(broker: Broker, authenticator: Authenticator, own_hosts: OwnHosts, beside: Router) -> Router {
+    let (routes, document) = broker::routes().split_for_parts();
+    let guard = access::Guard::new(None, authenticator, &document);
+    assemble(routes, beside, guard, Router::new(), own_hosts).with_state(broker::BrokerState(Some(broker)))
+}
+
+/// Operations and what is served beside them behind the gate, pages without it, and what every request passes.
+fn assemble<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    beside: Router,
+    guard: access::Guard,
+    pages: Router<S>,
+    own_hosts: OwnHosts,
+) -> Router<S> {
     routes
-        .merge(context.beside.with_state(()))
+        .merge(beside.with_state(()))
         .route_layer(from_fn_with_state(fields::AnswerFields::new(&document), fields::select))
         .route_layer(from_fn_with_state(guard, access::admit))
-        .merge(pages::router(&openapi_postprocess::polish(document)))
-        .merge(page)
+        .merge(pages)
         .route("/problems/{slug}", get(pages::problem_page))
         .fallback(pages::not_found)
         .method_not_allowed_fallback(pages::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(from_fn_with_state(context.own_hosts, middleware::pass))
-        .with_state(room)
+        .layer(from_fn_with_state(own_hosts, middleware::pass))
 }
 
 /// An event as the interface has it.
@@ -228,9 +245,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(controller::controller_list))
         .routes(routes!(controller::controller_get, controller::controller_put, controller::controller_delete))
         .routes(routes!(controller::controller_survey))
-        .routes(routes!(broker::broker_client_list))
-        .routes(routes!(broker::broker_session_get, broker::broker_session_end))
-        .routes(routes!(broker::broker_retained_list, broker::broker_retained_clear))
+        .merge(broker::routes())
         .routes(routes!(event::event_list))
         .routes(routes!(event::event_stream))
         .routes(routes!(health::livez))

@@ -12,12 +12,16 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::ServiceError;
 use super::certificates;
 use super::mqtt_listeners::MqttListeners;
+use super::rest_listener::RestListener;
+use super::{ServiceError, complete_authenticator};
 use crate::aggregator_mqtt::BrokerPolicy;
-use crate::config::{CertificateConfig, MqttListenerConfig, SecretUrl};
+use crate::auth::Authenticator;
+use crate::config::{AccessConfig, Authentication, CertificateConfig, MqttListenerConfig, SecretUrl};
+use crate::http;
 use crate::telemetry;
+use api::own_hosts::OwnHosts;
 use mqtt::{Broker, Durability};
 
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub struct ReplicaConfig {
     pub mqtt_listen: Option<SocketAddr>,
     /// The address of probes and metrics; `None`: there are none.
     pub listen: Option<SocketAddr>,
+    /// The interface for operators; `None`: there is none.
+    pub operators: Option<OperatorConfig>,
     /// Where sessions live.
     pub store: SecretUrl,
     /// When a message counts as kept.
@@ -38,11 +44,33 @@ pub struct ReplicaConfig {
     pub drain: Duration,
 }
 
+/// The interface for operators.
+#[derive(Clone, Debug)]
+pub struct OperatorConfig {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Who may come in; whether somebody is asked is decided.
+    pub access: AccessConfig,
+    /// Names under which it is asked from elsewhere.
+    pub public_hosts: Vec<String>,
+}
+
+/// Where a replica listens.
+pub struct ReplicaAddresses {
+    /// For MQTT.
+    pub mqtt: SocketAddr,
+    /// For probes.
+    pub probes: Option<SocketAddr>,
+    /// For operators.
+    pub operators: Option<SocketAddr>,
+}
+
 /// A replica that is ready.
 pub struct BrokerReplica {
     broker: Broker,
     doors: MqttListeners,
     http: Option<TcpListener>,
+    operators: Option<(RestListener, Router)>,
     drain: Duration,
 }
 
@@ -63,18 +91,27 @@ impl BrokerReplica {
                 Some(bound.map_err(|error| ServiceError::Listen { address, error })?)
             }
         };
+        let listener = match &config.operators {
+            Some(operators) => Some((operators, RestListener::open(operators.listen, None).await?)),
+            None => None,
+        };
         let broker = doors.broker_on(config.store.expose(), config.durability).await?;
-        Ok(Self { broker, doors, http, drain: config.drain })
+        let operators = match listener {
+            Some((operators, listener)) => Some((listener, operator_router(operators, &broker)?)),
+            None => None,
+        };
+        Ok(Self { broker, doors, http, operators, drain: config.drain })
     }
 
-    /// Where it listens: for MQTT, and for probes.
+    /// Where it listens.
     ///
     /// # Errors
     /// A socket does not say.
-    pub fn addresses(&self) -> Result<(SocketAddr, Option<SocketAddr>), ServiceError> {
+    pub fn addresses(&self) -> Result<ReplicaAddresses, ServiceError> {
         let mqtt = self.doors.address()?;
-        let http = self.http.as_ref().map(TcpListener::local_addr).transpose().map_err(ServiceError::Serve)?;
-        Ok((mqtt, http))
+        let probes = self.http.as_ref().map(TcpListener::local_addr).transpose().map_err(ServiceError::Serve)?;
+        let operators = self.operators.as_ref().map(|(listener, _)| listener.address()).transpose()?;
+        Ok(ReplicaAddresses { mqtt, probes, operators })
     }
 
     /// Serves until `stop` is cancelled; then sends its clients elsewhere.
@@ -82,7 +119,7 @@ impl BrokerReplica {
     /// # Errors
     /// Serving the probes failed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { broker, doors, http, drain } = self;
+        let Self { broker, doors, http, operators, drain } = self;
         doors.serve(&broker);
         if let Some(http) = http {
             let router = Router::new()
@@ -92,12 +129,27 @@ impl BrokerReplica {
                 .with_state(broker.clone());
             tokio::spawn(async move { axum::serve(http, router).await });
         }
+        if let Some((listener, router)) = operators {
+            tokio::spawn(listener.serve(router, stop.clone()));
+        }
         stop.cancelled().await;
         if tokio::time::timeout(drain, broker.stop()).await.is_err() {
             tracing::warn!("some clients did not leave in time");
         }
         Ok(())
     }
+}
+
+/// The operations of the service's interface that are about the broker, under the same rules, and its metrics.
+fn operator_router(config: &OperatorConfig, broker: &Broker) -> Result<Router, ServiceError> {
+    let access = &config.access;
+    let administrator = access.admin_token.as_ref().map(|token| token.0.as_str());
+    let required = access.authentication == Some(Authentication::Required);
+    let authenticator = Authenticator::of_broker(administrator, required);
+    let authenticator = complete_authenticator(authenticator, access, config.listen)?;
+    let own_hosts = OwnHosts::new(config.listen.ip(), &config.public_hosts);
+    let beside = Router::new().route("/metrics", get(metrics).with_state(broker.clone()));
+    Ok(http::broker_router(broker.clone(), authenticator, own_hosts, beside))
 }
 
 async fn ready(State(broker): State<Broker>) -> Response {
