@@ -4,6 +4,7 @@ mod codec;
 mod public_client;
 #[macro_use]
 mod session;
+mod long_walk;
 mod random_client;
 mod statements;
 mod wire;
@@ -57,6 +58,20 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         random_client::walk_on(&bytes, async || file_broker(folder.path()).await);
     }
+}
+
+/// `tests/real` walks with two replicas on Redis.
+#[test]
+fn no_long_walk_leads_astray() {
+    long_walk::walk_far(long_walk::STEPS, async || vec![Broker::embedded(Settings::default()).await.unwrap()]);
+}
+
+#[test]
+fn no_long_walk_leads_astray_on_a_file() {
+    long_walk::walk_far(long_walk::STEPS, async || {
+        let folder = tempfile::tempdir().unwrap();
+        vec![file_broker(folder.path()).await]
+    });
 }
 
 /// Where messages do not wait for a group that is away, they reach the member that is connected and no other (4.8.2).

@@ -36,19 +36,14 @@ pub(crate) fn walk(bytes: &[u8]) {
 pub(crate) fn walk_on(bytes: &[u8], broker: impl AsyncFnOnce() -> Broker) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let broker = broker().await;
-        let mut world = World { broker, slots: Default::default(), messages: 0, copies: HashMap::new() };
-        let mut bytes = bytes.iter().copied();
-        while let Some(action) = bytes.next() {
-            world.act(action, &mut bytes).await;
-            world.settle().await;
-        }
-        world.others_are_served().await;
+        let mut world = World::new(vec![broker().await]);
+        world.walk(&mut bytes.iter().copied(), usize::MAX).await;
     });
 }
 
-struct World {
-    broker: Broker,
+pub(crate) struct World {
+    /// Of one store; a slot is always at the same one.
+    brokers: Vec<Broker>,
     slots: [Option<Walker>; SLOTS],
     /// Each message has a number for its payload.
     messages: u32,
@@ -89,6 +84,20 @@ enum Owed {
 }
 
 impl World {
+    pub(crate) fn new(brokers: Vec<Broker>) -> Self {
+        Self { brokers, slots: Default::default(), messages: 0, copies: HashMap::new() }
+    }
+
+    /// So many steps, or as long as there are bytes; then others are served.
+    pub(crate) async fn walk(&mut self, bytes: &mut impl Iterator<Item = u8>, steps: usize) {
+        for _ in 0..steps {
+            let Some(action) = bytes.next() else { break };
+            self.act(action, bytes).await;
+            self.settle().await;
+        }
+        self.others_are_served().await;
+    }
+
     async fn act(&mut self, action: u8, bytes: &mut impl Iterator<Item = u8>) {
         let mut next = || bytes.next().unwrap_or(0);
         let at = usize::from(action) % SLOTS;
@@ -176,7 +185,8 @@ impl World {
             properties: MessageProperties::default(),
         });
         let (mine, theirs) = tokio::io::duplex(SOCKET_BYTES);
-        self.broker.receive_from(theirs, Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))));
+        let broker = &self.brokers[at % self.brokers.len()];
+        broker.receive_from(theirs, Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))));
         let mut walker = Walker {
             stream: mine,
             decoder: Decoder::client(version, u32::MAX),

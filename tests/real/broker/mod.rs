@@ -9,6 +9,7 @@ mod damaged;
 mod failover;
 mod file;
 mod load;
+mod operators;
 mod parts;
 mod shared_message;
 mod tools;
@@ -16,6 +17,13 @@ mod tools;
 #[path = "../../it/mqtt/session/mod.rs"]
 #[macro_use]
 mod session;
+
+#[path = "../../it/mqtt/random_client.rs"]
+#[expect(dead_code, reason = "short walks are those of the other tests")]
+mod random_client;
+
+#[path = "../../it/mqtt/long_walk.rs"]
+mod long_walk;
 
 use mqtt::{Broker, Durability, Settings};
 
@@ -30,4 +38,19 @@ fn on_redis() -> session::House {
 mod on_redis {
     use super::session;
     all_cases!(super::on_redis());
+}
+
+/// Random walks, with connections at two replicas.
+#[test]
+fn no_long_walk_leads_astray_on_redis() {
+    let redis = parts::Redis::start(&[]);
+    let url = redis.url();
+    long_walk::walk_far(long_walk::STEPS, async || {
+        redis.ask("FLUSHALL");
+        let mut brokers = vec![];
+        for _ in 0..2 {
+            brokers.push(Broker::on_redis(&url, Durability::Async, Settings::default()).await.unwrap());
+        }
+        brokers
+    });
 }

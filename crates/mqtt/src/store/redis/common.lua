@@ -1,6 +1,7 @@
 -- Functions of several scripts; stands in front of each of them.
 -- Keys: s:{client} session, usr:{user} the sessions of a user, q:{client} its queue, qb the bytes of all queues,
--- b:{number} a message that several queues share, body the last number, k: those in the queue of a session, r: received (QoS 2 out), i: packet ids (QoS 2 in), sub: subscriptions,
+-- b:{number} a message that several queues share, body the last number, k: those in the queue of a session, r: received
+-- (QoS 2 out), i: packet ids (QoS 2 in), sub: subscriptions,
 -- own:{replica} sessions held, in:{replica} inbox, inb: its bytes, lease:{replica}; chg the changes, ver their number,
 -- seen the version that each replica has applied,
 -- ids all sessions with subscriptions, ret retained messages, retb their bytes, retx when they expire, will and due the wills and when they are
@@ -17,6 +18,7 @@ end
 -- Calls Redis with the key of one session. A key of a wrong type harms its session only: it is deleted, and named in the log
 -- of Redis and in that of the replica; then the command is carried out without it.
 local broken = {}
+local rebuild_index
 local function session_call(command, key, ...)
   local reply = redis.pcall(command, key, ...)
   if type(reply) ~= 'table' or not reply.err then return reply end
@@ -24,6 +26,7 @@ local function session_call(command, key, ...)
   redis.log(redis.LOG_WARNING, 'deleted a key of a wrong type: ' .. key)
   redis.call('DEL', key)
   broken[#broken + 1] = key
+  if string.sub(key, 1, #P + 2) == P .. 'k:' then rebuild_index(string.sub(key, #P + 3)) end
   return redis.call(command, key, ...)
 end
 
@@ -82,6 +85,17 @@ local function shared_parts(entry)
   if entry[2][1] ~= 'b' then return nil end
   local id, bytes, ends = string.match(entry[2][2], '^(%d+):(%d+):(%d*)$')
   return id, tonumber(bytes or '0'), tonumber(ends or '')
+end
+
+-- Makes the index of a session anew from its queue, so that no message is held for ever because an index was damaged.
+function rebuild_index(client)
+  for _, entry in ipairs(session_call('XRANGE', P .. 'q:' .. client, '-', '+')) do
+    local id, bytes = shared_parts(entry)
+    if id then
+      local number = string.match(entry[1], '^%d+')
+      redis.call('ZADD', P .. 'k:' .. client, number, number .. ':' .. id .. ':' .. bytes)
+    end
+  end
 end
 
 -- The message of an entry of a queue; nil: it was damaged.

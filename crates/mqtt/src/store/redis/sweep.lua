@@ -27,7 +27,8 @@ for _, replica in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
 end
 for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, most)) do
   local owner = session_fields(P .. 's:' .. client, 'owner')[1]
-  if owner == '' then delete_session(client, '') else redis.call('ZREM', P .. 'exp', client) end
+  -- Without its fields, which were damaged, the rest of it goes as well.
+  if not owner or owner == '' then delete_session(client, '') else redis.call('ZREM', P .. 'exp', client) end
 end
 local expired = 0
 for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'qexp', '-inf', now, 'LIMIT', 0, 20)) do
