@@ -1,7 +1,7 @@
 //! Long walks of the random client, through any store. `WATERMASTER_WALK_STEPS` says how many steps; `tests/run` takes 100,000.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::Instant;
+use std::io::Write;
 
 use mqtt::Broker;
 
@@ -18,7 +18,6 @@ pub(crate) fn walk_far(steps: usize, brokers: impl AsyncFn() -> Vec<Broker>) {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let steps = number("WATERMASTER_WALK_STEPS").map_or(steps, |steps| usize::try_from(steps).unwrap());
     let first = number("WATERMASTER_WALK_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
-    let begin = Instant::now();
     for walk in 0..steps.div_ceil(WALK_STEPS) as u64 {
         let seed = first.wrapping_add(walk);
         let _note = SeedNote(seed);
@@ -30,7 +29,6 @@ pub(crate) fn walk_far(steps: usize, brokers: impl AsyncFn() -> Vec<Broker>) {
             World::new(brokers().await).walk(&mut words.flat_map(u64::to_le_bytes), WALK_STEPS).await;
         });
     }
-    println!("{steps} steps in {:?}", begin.elapsed());
 }
 
 /// Says how to walk again where a walk fails.
@@ -39,7 +37,8 @@ struct SeedNote(u64);
 impl Drop for SeedNote {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("again: WATERMASTER_WALK_SEED={} WATERMASTER_WALK_STEPS={WALK_STEPS}", self.0);
+            let again = format!("WATERMASTER_WALK_SEED={} WATERMASTER_WALK_STEPS={WALK_STEPS}", self.0);
+            let _ = writeln!(std::io::stderr(), "the same walk again: {again}");
         }
     }
 }
