@@ -164,20 +164,22 @@ pub fn router(context: Context) -> Router {
     };
     let (routes, document) = routes().split_for_parts();
     let guard = access::Guard::new(Some(room.app.clone()), authenticator, &document);
+    let fields = fields::AnswerFields::new(&document);
     let pages = pages::router(&openapi_postprocess::polish(document)).merge(page);
-    assemble(routes, context.beside, guard, pages, context.own_hosts).with_state(room)
+    assemble((routes, fields), context.beside, guard, pages, context.own_hosts).with_state(room)
 }
 
 /// What operators are served by a broker without a service around it.
 pub fn broker_router(broker: Broker, authenticator: Authenticator, own_hosts: OwnHosts, beside: Router) -> Router {
     let (routes, document) = broker::routes().split_for_parts();
     let guard = access::Guard::new(None, authenticator, &document);
-    assemble(routes, beside, guard, Router::new(), own_hosts).with_state(broker::BrokerState(Some(broker)))
+    let fields = fields::AnswerFields::new(&document);
+    assemble((routes, fields), beside, guard, Router::new(), own_hosts).with_state(broker::BrokerState(Some(broker)))
 }
 
 /// Operations and what is served beside them behind the gate, pages without it, and what every request passes.
 fn assemble<S: Clone + Send + Sync + 'static>(
-    routes: Router<S>,
+    (routes, fields): (Router<S>, fields::AnswerFields),
     beside: Router,
     guard: access::Guard,
     pages: Router<S>,
@@ -185,7 +187,7 @@ fn assemble<S: Clone + Send + Sync + 'static>(
 ) -> Router<S> {
     routes
         .merge(beside.with_state(()))
-        .route_layer(from_fn_with_state(fields::AnswerFields::new(&document), fields::select))
+        .route_layer(from_fn_with_state(fields, fields::select))
         .route_layer(from_fn_with_state(guard, access::admit))
         .merge(pages)
         .route("/problems/{slug}", get(pages::problem_page))

@@ -150,9 +150,9 @@ async fn authorize(
     if stop.is_cancelled() {
         return Err(Reason::ServerUnavailable);
     }
-    if !replica.connect_rates.admit(from, Instant::now()) {
+    if !replica.connect_rates.admit(from.address, Instant::now()) {
         replica.metrics.connects_too_fast.add(1);
-        replica.warn_too_fast(from, "CONNECTs");
+        replica.warn_too_fast(from.address, "CONNECTs");
         return Err(Reason::ConnectionRateExceeded);
     }
     if replica.metrics.connections.get() >= replica.settings.connections_max as u64 {
