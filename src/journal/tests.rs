@@ -35,7 +35,7 @@ fn through_json(record: &EventRecord) -> EventRecord {
 #[test]
 fn every_kind_of_event_survives_its_stored_form() {
     let mut kinds: BTreeMap<String, (u32, u32)> = BTreeMap::new();
-    for seed in 100..130 {
+    for seed in 100..190 {
         let mut world = World::new(seed);
         for _ in 0..400 {
             let Some(Happened { fact, before, .. }) = world.step() else { continue };

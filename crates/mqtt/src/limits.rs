@@ -126,7 +126,7 @@ pub const USERS_MAX: usize = 100_000;
 pub const RULES_MAX: usize = 10_000;
 /// The longest file of users or rules, in bytes.
 pub const ACCESS_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// Passwords compared at a time: each takes a core and 19 MiB for some ten milliseconds.
+/// Passwords compared at a time at most, and on half of the cores: each takes a core and 19 MiB for some ten milliseconds.
 pub const PASSWORDS_AT_A_TIME: usize = 4;
 /// Connections whose password is compared or waits for it; the next one is refused as busy.
 pub const PASSWORDS_WAITING_MAX: usize = 1024;

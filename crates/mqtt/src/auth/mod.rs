@@ -93,6 +93,11 @@ impl Default for Access {
     }
 }
 
+/// Half of the processors, so that who sends wrong passwords takes no more than that from everybody else.
+fn passwords_at_a_time() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2).clamp(1, PASSWORDS_AT_A_TIME)
+}
+
 impl Access {
     /// From what was read.
     #[must_use]
@@ -102,7 +107,7 @@ impl Access {
             users: users.map(Arc::new),
             rules: rules.map(Arc::new),
             policy: None,
-            comparing: Arc::new(Semaphore::new(PASSWORDS_AT_A_TIME)),
+            comparing: Arc::new(Semaphore::new(passwords_at_a_time())),
             waiting: Semaphore::new(PASSWORDS_WAITING_MAX),
             throttle: Throttle::default(),
         }
