@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 pub use self::policy::{BrokerPolicy, ReportFaults};
 use self::topics::{AggregatorTopicName, TopicKind};
-use crate::app::{App, RateNews, Scheduler};
+use crate::app::{App, RateNews, Scheduler, SchedulerLead};
 use api::aggregator::AggregatorFault;
 use formats::aggregator as documents;
 use kernel::id::Name;
@@ -55,6 +55,7 @@ async fn run_session(app: &App, broker: &Broker, faults: &mut ReportFaults) -> R
         client.subscribe(filter, Qos::AtLeastOnce).await?;
     }
     let mut session = MqttSession {
+        app: app.clone(),
         scheduler: app.scheduler().clone(),
         published: BTreeMap::new(),
         pending: BTreeSet::new(),
@@ -82,6 +83,7 @@ async fn run_session(app: &App, broker: &Broker, faults: &mut ReportFaults) -> R
 }
 
 struct MqttSession {
+    app: App,
     scheduler: Scheduler,
     /// The sequence number of each aggregator's published rates.
     published: BTreeMap<Name, u64>,
@@ -166,11 +168,17 @@ impl MqttSession {
         };
     }
 
+    fn schedules_here(&self) -> bool {
+        matches!(self.app.scheduler_lead(), SchedulerLead::Here | SchedulerLead::Unconfirmed)
+    }
+
     /// Publishes the rates that could not be published before.
     async fn publish_pending(&mut self, client: &LocalClient) {
         for id in std::mem::take(&mut self.pending) {
             match self.scheduler.aggregator(&id) {
                 Some(view) => self.publish_rates(client, &view).await,
+                // An aggregator that another instance schedules has its rates from there.
+                None if !self.schedules_here() => drop(self.published.remove(&id)),
                 None => self.clear_rates(client, id).await,
             }
             if !self.pending.is_empty() {

@@ -32,7 +32,10 @@ pub(super) async fn keep_time(app: App) {
             // Links whose maintenance is over are in service again before a booking starts on them.
             _ if starts > 0 => {
                 let mut due = planned_maintenance::due(&app.state(), now, 0);
-                due.extend(vec![Command::Start; starts]);
+                // What is due beyond one turn comes first.
+                if due.len() < planned_maintenance::LINKS_AT_ONCE_MAX {
+                    due.extend(vec![Command::Start; starts]);
+                }
                 due
             }
             _ => vec![],

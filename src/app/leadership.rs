@@ -52,6 +52,13 @@ struct ConfirmedBeat {
     ages: BTreeMap<Name, Duration>,
 }
 
+impl ConfirmedBeat {
+    /// Whether other instances than this lived.
+    fn has_others(&self, instance: &Name) -> bool {
+        self.ages.iter().any(|(other, age)| other != instance && *age <= SILENT_AFTER)
+    }
+}
+
 impl Leadership {
     pub(super) fn new(instance: Name, is_alone: bool) -> Self {
         Self { instance, is_alone, beat: watch::Sender::new(None) }
@@ -113,8 +120,10 @@ pub(super) async fn run(app: App) {
 pub enum SchedulerLead {
     /// This one, and it may.
     Here,
-    /// This one, but it does not know whether another has taken over.
+    /// This one, but it does not know for the moment whether another has taken over.
     Unconfirmed,
+    /// This one did, and another that was there may do so by now.
+    Unknown,
     /// None that lives.
     Nowhere,
     /// Another one.
@@ -134,24 +143,33 @@ impl App {
         let confirmed = beat.as_ref().filter(|beat| beat.sent + CONFIRMED_FOR > Instant::now());
         match confirmed {
             Some(_) if *instance == leadership.instance => SchedulerLead::Here,
-            None if *instance == leadership.instance => SchedulerLead::Unconfirmed,
+            None if *instance == leadership.instance => match beat.as_ref() {
+                Some(beat) if beat.sent + SILENT_AFTER < Instant::now() && beat.has_others(instance) => {
+                    SchedulerLead::Unknown
+                }
+                _ => SchedulerLead::Unconfirmed,
+            },
             Some(beat) if beat.ages.get(instance).is_none_or(|age| *age > SILENT_AFTER) => SchedulerLead::Nowhere,
             _ => SchedulerLead::Elsewhere(instance.clone()),
         }
     }
 
-    /// Lets this instance schedule, if none does since it looked; whether it does now.
-    pub(super) async fn lead_scheduler(&self) -> bool {
-        self.set_scheduler(Some(self.inner.leadership.instance.clone())).await
+    /// The term of the instance that schedules, or did last.
+    pub(super) fn scheduler_term(&self) -> u64 {
+        self.read(|state| state.scheduler().term)
     }
 
-    /// Leaves scheduling to the instance that next hears of an aggregator.
-    pub(super) async fn leave_scheduler(&self) {
-        self.set_scheduler(None).await;
+    /// Lets this instance schedule, if no term began after that one; whether it does now.
+    pub(super) async fn lead_scheduler(&self, after: u64) -> bool {
+        self.set_scheduler(Some(self.inner.leadership.instance.clone()), after).await
     }
 
-    async fn set_scheduler(&self, instance: Option<Name>) -> bool {
-        let after = self.read(|state| state.scheduler().term);
+    /// Leaves scheduling to the instance that next hears of an aggregator, if no term began after that one.
+    pub(super) async fn leave_scheduler(&self, after: u64) {
+        self.set_scheduler(None, after).await;
+    }
+
+    async fn set_scheduler(&self, instance: Option<Name>, after: u64) -> bool {
         match self.submit_one(Command::LeadScheduler { instance, after }, Mode::Commit, None).await {
             Ok(Ok(_)) => true,
             // Another instance was faster.

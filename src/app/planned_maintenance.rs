@@ -19,7 +19,7 @@ use kernel::{Command, State};
 /// How often it is looked what is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How many links change state at once.
-const LINKS_AT_ONCE_MAX: usize = 256;
+pub(super) const LINKS_AT_ONCE_MAX: usize = 256;
 
 /// Takes links out of service `lead` before their maintenance begins, and puts them back into service.
 pub(super) async fn keep_plans(app: App, lead: Duration) {

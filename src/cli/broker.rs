@@ -32,8 +32,8 @@ pub struct Arguments {
     /// A file that holds the URL of the store, for a secret that is mounted.
     #[arg(long, env = "WATERMASTER_STORE_FILE", value_name = "FILE")]
     store_file: Option<PathBuf>,
-    /// A TOML file with the settings of MQTT (`[mqtt]`), of the store, and the principals of clients' certificates
-    /// (`[[access.certificates]]`); flags and variables overrule it.
+    /// A TOML file with the settings of MQTT (`[mqtt]`), of the store and its durability, public hosts, log format and time
+    /// to drain, and the principals of clients' certificates (`[[access.certificates]]`); flags and variables overrule it.
     #[arg(long, env = "WATERMASTER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -43,20 +43,23 @@ pub struct Arguments {
     operator_listen: Option<SocketAddr>,
     /// A name under which that interface is asked from elsewhere; may be given again.
     #[arg(long = "public-host", env = "WATERMASTER_PUBLIC_HOST", value_delimiter = ',', value_name = "NAME")]
-    public_hosts: Vec<String>,
+    public_hosts: Option<Vec<String>>,
     /// Who may use it; --insecure-no-authentication also lets --mqtt-anonymous always take clients from everywhere.
     #[command(flatten)]
     access: AccessArguments,
-    /// When a message is acknowledged: once Redis has it, or once a replica of Redis has it too.
-    #[arg(long, env = "WATERMASTER_DURABILITY", default_value = "async")]
-    durability: StoreDurability,
-    /// How long a graceful stop may take, in milliseconds.
-    #[arg(long, env = "WATERMASTER_DRAIN_MS", default_value_t = 10_000)]
-    drain_ms: u64,
-    /// How logs are written.
-    #[arg(long, env = "WATERMASTER_LOG_FORMAT", default_value = "auto")]
-    log_format: LogFormat,
+    /// When a message is acknowledged: once Redis has it, or once a replica of Redis has it too [default: async].
+    #[arg(long, env = "WATERMASTER_DURABILITY")]
+    durability: Option<StoreDurability>,
+    /// How long a graceful stop may take, in milliseconds [default: 10000].
+    #[arg(long, env = "WATERMASTER_DRAIN_MS")]
+    drain_ms: Option<u64>,
+    /// How logs are written [default: auto].
+    #[arg(long, env = "WATERMASTER_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
 }
+
+/// How long a graceful stop may take, in milliseconds.
+const DRAIN_MS: u64 = 10_000;
 
 /// Why the broker cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -87,21 +90,22 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         return Err(ConfigError::NoMqttClientAuthority.into());
     }
     given.mqtt.check_anonymous(mqtt_listen, access.is_insecure())?;
+    let public_hosts = arguments.public_hosts.clone().or(given.public_hosts.clone()).unwrap_or_default();
     let operators = arguments.operator_listen.map(|listen| {
         let access = access.in_force_at(listen)?;
-        Ok::<_, ConfigError>(OperatorConfig { listen, access, public_hosts: arguments.public_hosts.clone() })
+        Ok::<_, ConfigError>(OperatorConfig { listen, access, public_hosts })
     });
-    let _logging = telemetry::start_logging(arguments.log_format);
+    let _logging = telemetry::start_logging(arguments.log_format.or(given.log_format).unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let config = ReplicaConfig {
         mqtt_listen,
         listen: arguments.listen,
         operators: operators.transpose()?,
         store: given.store.unwrap_or_else(|| STORE_MEMORY.to_owned().into()),
-        durability: arguments.durability.into(),
+        durability: arguments.durability.or(given.durability).unwrap_or_default().into(),
         doors: given.mqtt,
         certificates: access.certificates.clone(),
-        drain: Duration::from_millis(arguments.drain_ms),
+        drain: Duration::from_millis(arguments.drain_ms.or(given.drain_ms).unwrap_or(DRAIN_MS)),
     };
     runtime.block_on(async {
         let replica = BrokerReplica::build(&config).await?;

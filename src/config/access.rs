@@ -123,7 +123,9 @@ impl AccessConfig {
     /// # Errors
     /// Somebody would have to be asked there, and nobody is known; or the administrator's token could be guessed.
     pub(crate) fn in_force_at(&self, listen: SocketAddr) -> Result<Self, ConfigError> {
-        let authentication = Some(self.in_force(listen)?);
+        // That MQTT asks nobody is no reason to ask nobody here, where a credential is known.
+        let is_closed = self.authentication.is_none() && !listen.ip().is_loopback() && self.knows_somebody();
+        let authentication = Some(if is_closed { Authentication::Required } else { self.in_force(listen)? });
         self.check_admin_token()?;
         Ok(Self { authentication, ..self.clone() })
     }
@@ -166,5 +168,7 @@ mod tests {
         assert_eq!(token.in_force(everywhere).unwrap(), Authentication::Required);
         let insecure = AccessConfig { insecure_no_authentication: Some(true), ..AccessConfig::default() };
         assert_eq!(insecure.in_force(everywhere).unwrap(), Authentication::Optional);
+        let known = AccessConfig { admin_token: Some(Secret("x".repeat(40))), ..insecure };
+        assert_eq!(known.in_force_at(everywhere).unwrap().authentication, Some(Authentication::Required));
     }
 }

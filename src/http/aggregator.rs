@@ -217,6 +217,7 @@ fn rates(
 pub(super) fn scheduled_here(room: &Room) -> Result<(), Problem> {
     match room.app.scheduler_lead() {
         SchedulerLead::Elsewhere(instance) => Err(ReportError::Elsewhere(instance).into()),
+        SchedulerLead::Unknown => Err(ReportError::Busy.into()),
         SchedulerLead::Here | SchedulerLead::Unconfirmed | SchedulerLead::Nowhere => Ok(()),
     }
 }

@@ -239,10 +239,10 @@ impl SnapshotLoader {
     }
 
     fn allocations(&mut self, body: &str) -> Result<(), SnapshotError> {
-        let part: AllocationPart = serde_json::from_str(body)?;
-        self.state.restore_flow_numbers(part.numbers_of_flows()?);
-        self.state.restore_waiting_flows(part.waiting_flows());
-        Ok(self.state.restore_allocations(part.read(&self.topologies)?)?)
+        let mut part: AllocationPart = serde_json::from_str(body)?;
+        let allocations = part.read(&self.topologies)?;
+        part.restore_flow_numbers(&allocations, &mut self.state)?;
+        Ok(self.state.restore_allocations(allocations)?)
     }
 
     fn count(&self, wanted: i64) -> Result<(), SnapshotError> {

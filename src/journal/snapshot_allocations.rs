@@ -41,9 +41,9 @@ pub(super) struct AllocationPart {
     /// By id, index and epoch of those with a flow; older versions had none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     flow_numbers: BTreeMap<u64, (u32, u8)>,
-    /// By id, of those with a flow for which no number was left, the bound below which it has to be.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    waiting_flows: BTreeMap<u64, u32>,
+    /// Those with a flow for which no number was left.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    waiting_flows: BTreeSet<u64>,
     /// By id, of those that ask for a backup path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     protected: BTreeMap<u64, ProtectedForm>,
@@ -79,19 +79,25 @@ type SnapshotRow = (
 pub(super) struct TopologyCache(Arc<[(Name, Arc<Topology>)]>);
 
 impl AllocationPart {
-    pub(super) fn waiting_flows(&self) -> impl Iterator<Item = (AllocationId, u32)> + '_ {
-        self.waiting_flows.iter().map(|(id, max)| (AllocationId(*id), *max))
+    /// Gives the state the numbers of these allocations' flows.
+    pub(super) fn restore_flow_numbers(
+        &self,
+        allocations: &[Allocation],
+        state: &mut State,
+    ) -> Result<(), SnapshotError> {
+        for allocation in allocations.iter().filter(|allocation| allocation.demand.attributes.flow.is_some()) {
+            let (id, topology) = (allocation.id, &allocation.demand.topology);
+            if let Some((index, epoch)) = self.flow_numbers.get(&id.0) {
+                let number = FlowNumber::new(*index, *epoch).ok_or(SnapshotError::NoNumber(*index))?;
+                state.restore_flow_number(id, topology, number);
+            } else if self.waiting_flows.contains(&id.0) {
+                state.restore_waiting_flow(id, topology);
+            }
+        }
+        Ok(())
     }
 
-    pub(super) fn numbers_of_flows(&self) -> Result<Vec<(AllocationId, FlowNumber)>, SnapshotError> {
-        let numbers = self.flow_numbers.iter().map(|(id, (index, epoch))| {
-            let number = FlowNumber::new(*index, *epoch).ok_or(SnapshotError::NoNumber(*index))?;
-            Ok((AllocationId(*id), number))
-        });
-        numbers.collect()
-    }
-
-    pub(super) fn read(mut self, topologies: &TopologyCache) -> Result<Vec<Allocation>, SnapshotError> {
+    pub(super) fn read(&mut self, topologies: &TopologyCache) -> Result<Vec<Allocation>, SnapshotError> {
         let mut allocations = Vec::with_capacity(self.rows.len());
         for row in std::mem::take(&mut self.rows) {
             let mut allocation = topologies.allocation(row, &self.aggregators, &self.annotations)?;
@@ -127,7 +133,7 @@ pub(super) fn allocations_part(
         held_until_ms: BTreeMap::new(),
         starts_at_ms: BTreeMap::new(),
         flow_numbers: BTreeMap::new(),
-        waiting_flows: BTreeMap::new(),
+        waiting_flows: BTreeSet::new(),
         protected: BTreeMap::new(),
         rows: Vec::with_capacity(allocations.len()),
     };
@@ -150,8 +156,8 @@ pub(super) fn allocations_part(
         if let Some(number) = state.flow_number(allocation.id) {
             part.flow_numbers.insert(allocation.id.0, (number.index(), number.epoch));
         }
-        if let Some(max) = state.waits_below(allocation.id) {
-            part.waiting_flows.insert(allocation.id.0, max);
+        if state.waits_for_flow_number(allocation) {
+            part.waiting_flows.insert(allocation.id.0);
         }
         if let Some(until) = attributes.held_until {
             part.held_until_ms.insert(allocation.id.0, until.0);

@@ -102,7 +102,7 @@ impl MqttListeners {
             tokio::spawn(reload_access(broker.clone(), self.doors.clone(), self.policy.clone()));
         }
         if let Some(policy) = &self.policy {
-            tokio::spawn(recheck_principals(broker.clone(), self.tokens, self.doors, Arc::clone(policy)));
+            tokio::spawn(recheck_principals(broker.clone(), self.tokens, Arc::clone(policy)));
         }
         let mut all = self.others;
         all.push((self.plain, Transport::Tcp));
@@ -140,12 +140,7 @@ async fn reload_access(broker: Broker, doors: MqttListenerConfig, policy: Option
 const CERTIFICATES_CHECKED_EVERY: Duration = Duration::from_secs(60);
 
 /// Whoever came in with a token goes when it is revoked, and with a certificate when that has expired.
-async fn recheck_principals(
-    broker: Broker,
-    tokens: Option<TokenStore>,
-    doors: MqttListenerConfig,
-    policy: Arc<BrokerPolicy>,
-) {
+async fn recheck_principals(broker: Broker, tokens: Option<TokenStore>, policy: Arc<BrokerPolicy>) {
     let mut changes = tokens.as_ref().map(TokenStore::changes);
     loop {
         let changed = async {
@@ -165,10 +160,7 @@ async fn recheck_principals(
             () = is_due => {}
             () = broker.stopped() => return,
         }
-        match read_access(&doors, Some(Arc::clone(&policy))) {
-            Ok(access) => broker.set_access(access),
-            Err(error) => tracing::error!(%error, "the MQTT users and rules stay as they were"),
-        }
+        broker.recheck_rights();
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) use self::booking::book_all;
-use self::booking::{book, fits, note_fate, number_flows_below, rerouted, unbook};
+use self::booking::{book, fits, note_fate, renumber_flows, rerouted, unbook};
 use self::network::{change_links, changed_topology, put_topology, record_reported, set_model};
 pub use self::outcome::{ApplyError, Before};
 use super::allocation::Allocation;
@@ -101,8 +101,12 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             }
             let mut controller = Controller::clone(controller);
             controller.leader = state.controllers.get(&name).and_then(|old| old.leader.clone());
-            number_flows_below(state, &controller.topology, controller.settings.numbering.flows_max());
-            state.controllers.insert(name, Arc::new(controller));
+            let topology = controller.topology.clone();
+            let before = state.controllers.insert(name, Arc::new(controller));
+            renumber_flows(state, &topology);
+            if let Some(before) = before.filter(|before| before.topology != topology) {
+                renumber_flows(state, &before.topology);
+            }
             Ok(Before::default())
         }
         Event::ControllerLed { name, leader } => {
@@ -120,7 +124,8 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
         }
         Event::ControllerDeleted { name } => {
             let old = state.controllers.remove(name);
-            old.ok_or_else(|| ApplyError::BadController { at: sequence, name: name.clone() })?;
+            let old = old.ok_or_else(|| ApplyError::BadController { at: sequence, name: name.clone() })?;
+            renumber_flows(state, &old.topology);
             Ok(Before::default())
         }
         Event::MaintenancePlanned { topology, maintenance, displaced, stranded: _ } => {

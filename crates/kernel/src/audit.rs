@@ -85,7 +85,11 @@ pub fn audit(state: &State) -> Vec<AuditFault> {
         let allocation = state.allocations.get(&id);
         allocation.is_some_and(|allocation| allocation.demand.attributes.flow.is_some())
     };
-    if state.flow_numbers.iter().any(|(id, _)| !with_flow(id)) {
+    let has_number = |allocation: &Allocation| {
+        state.flow_numbers.of(allocation.id).is_some() || state.waits_for_flow_number(allocation)
+    };
+    let mut flows = state.allocations.values().filter(|one| one.demand.attributes.flow.is_some());
+    if state.flow_numbers.iter().any(|(id, _)| !with_flow(id)) || !flows.all(|one| has_number(one)) {
         faults.push(AuditFault::FlowNumbersDiffer);
     }
     let recovering = state.allocations.values().filter(|allocation| allocation.is_recovering());

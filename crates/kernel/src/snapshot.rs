@@ -61,16 +61,15 @@ impl State {
         state
     }
 
-    /// The numbers of flows in a snapshot, before their allocations are booked. Those of older versions had none: each flow
-    /// gets one then.
-    pub fn restore_flow_numbers(&mut self, numbers: impl IntoIterator<Item = (AllocationId, FlowNumber)>) {
-        numbers.into_iter().for_each(|(id, number)| self.flow_numbers.set(id, number));
+    /// The number of a flow in a snapshot, before its allocation is booked. Snapshots of older versions had none: each flow gets one
+    /// then.
+    pub fn restore_flow_number(&mut self, id: AllocationId, topology: &Name, number: FlowNumber) {
+        self.flow_numbers.set(id, topology, number);
     }
 
-    /// The flows in a snapshot for which no number was left, before their allocations are booked; with the bound below which
-    /// theirs has to be.
-    pub fn restore_waiting_flows(&mut self, flows: impl IntoIterator<Item = (AllocationId, u32)>) {
-        flows.into_iter().for_each(|(id, max)| self.flow_numbers.wait(id, max));
+    /// The flow of an allocation in a snapshot waits for a number.
+    pub fn restore_waiting_flow(&mut self, id: AllocationId, topology: &Name) {
+        self.flow_numbers.wait(id, topology);
     }
 
     /// The notices of preemption in a snapshot.

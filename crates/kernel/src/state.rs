@@ -206,9 +206,9 @@ impl State {
         self.flow_numbers.of(id)
     }
 
-    /// The bound below which the number of a flow has to be that waits for one.
-    pub fn waits_below(&self, id: AllocationId) -> Option<u32> {
-        self.flow_numbers.waits_below(id)
+    /// Whether the flow of a living allocation waits for a number.
+    pub fn waits_for_flow_number(&self, allocation: &Allocation) -> bool {
+        self.flow_numbers.is_waiting(allocation.id, &allocation.demand.topology)
     }
 
     /// How many allocations live.

@@ -50,11 +50,14 @@ pub const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const QUEUE_MESSAGES_MAX: usize = 100_000;
 /// Their bytes.
 pub const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bytes of the queues of all sessions. On Redis a message that several of them share counts once.
+/// Bytes of the queues of all sessions. On Redis a message that several of them share counts once, and what stands for it in each
+/// counts [`SHARED_ENTRY_BYTES`].
 pub const QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024 * 1024;
 /// The smallest message, in bytes of its stored form, that Redis holds once for all its queues: what stands for it takes
 /// about a hundred bytes in each.
 pub const SHARED_MESSAGE_BYTES_MIN: usize = 512;
+/// What stands for a shared message in one queue, with its place in the index of the session, in bytes of Redis.
+pub const SHARED_ENTRY_BYTES: usize = 160;
 /// Sessions that are kept for clients that are away; beyond it no new lasting session begins.
 pub const SESSIONS_MAX: usize = 1_000_000;
 /// Lasting sessions of one user.

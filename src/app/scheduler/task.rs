@@ -39,7 +39,7 @@ type PendingReport = (Name, Answerer);
 
 /// Schedules while this instance is the one that does, until the service stops.
 pub(in crate::app) async fn run(app: App, mut inbox: ReportQueue, options: SchedulerOptions) {
-    while let Some(first) = turn::come(&app, &mut inbox, options.settings.lease_ms).await {
+    while let Some(first) = turn::wait_for_turn(&app, &mut inbox, options.settings.lease_ms).await {
         let task = SchedulerTask::new(&app, options.clone());
         if task.run(&mut inbox, first).await == Ended::Stopping {
             return;
@@ -131,21 +131,25 @@ impl SchedulerTask {
                 }
                 () = sleep(patience) => Trigger::Time,
             };
-            let lead = self.app.scheduler_lead();
-            if matches!(lead, SchedulerLead::Elsewhere(_) | SchedulerLead::Nowhere) {
+            let term = self.app.scheduler_term();
+            let mut lead = self.app.scheduler_lead();
+            if lead == SchedulerLead::Nowhere && !messages.is_empty() && self.app.lead_scheduler(term).await {
+                lead = self.app.scheduler_lead();
+            }
+            if matches!(lead, SchedulerLead::Elsewhere(_) | SchedulerLead::Nowhere | SchedulerLead::Unknown) {
                 messages.drain(..).for_each(|message| turn::refuse_elsewhere(message, &lead));
                 return Ended::TurnOver;
             }
             self.drain_commits();
             let (waiting, urgency) = self.update_engine(&mut messages).await;
-            // Whoever does not know whether another instance schedules by now changes nothing.
+            // An instance that does not know whether another schedules by now changes nothing.
             if self.is_due(urgency) && lead == SchedulerLead::Here {
                 self.act(trigger).await;
             }
             self.show();
             self.answer(waiting);
-            if self.is_idle_for_long() {
-                self.app.leave_scheduler().await;
+            if self.is_idle_for_long() && lead == SchedulerLead::Here {
+                self.app.leave_scheduler(term).await;
             }
         }
     }
@@ -241,6 +245,9 @@ impl SchedulerTask {
     async fn act(&mut self, trigger: Trigger) {
         self.retry_in = None;
         for _ in 0..ROUNDS_MAX {
+            if self.app.scheduler_lead() != SchedulerLead::Here {
+                break;
+            }
             let started = Instant::now();
             let asks = self.dispatcher.next_commands();
             self.board.plans.record(trigger, started.elapsed());
@@ -342,8 +349,11 @@ fn is_of_tenant(event: &Event) -> bool {
 fn collect_changed(fact: &Fact, ids: &mut Vec<AllocationId>) {
     let mut displaced = |gone: &[Displaced]| ids.extend(gone.iter().map(|gone| gone.id));
     match &fact.event {
-        Event::Admitted { displaced: gone, .. }
-        | Event::TopologyPut { displaced: gone, .. }
+        Event::Admitted { allocation, displaced: gone } => {
+            displaced(gone);
+            ids.push(allocation.id);
+        }
+        Event::TopologyPut { displaced: gone, .. }
         | Event::ModelSet { displaced: gone, .. }
         | Event::LinkChanged { displaced: gone, .. }
         | Event::MaintenancePlanned { displaced: gone, .. } => displaced(gone),

@@ -21,19 +21,23 @@ pub(super) fn patience(lease_ms: u64) -> Duration {
 }
 
 /// Waits until it is this instance's turn; with the report that made it so. `None` when the service stops.
-pub(super) async fn come(app: &App, inbox: &mut ReportQueue, lease_ms: u64) -> Option<Option<SchedulerMessage>> {
+pub(super) async fn wait_for_turn(
+    app: &App,
+    inbox: &mut ReportQueue,
+    lease_ms: u64,
+) -> Option<Option<SchedulerMessage>> {
     let stop = app.stopping();
     let mut unled_since = None;
     loop {
-        let lead = app.scheduler_lead();
-        match lead {
+        let term = app.scheduler_term();
+        match app.scheduler_lead() {
             SchedulerLead::Here | SchedulerLead::Unconfirmed => return Some(None),
-            SchedulerLead::Elsewhere(_) => unled_since = None,
+            SchedulerLead::Elsewhere(_) | SchedulerLead::Unknown => unled_since = None,
             SchedulerLead::Nowhere => {
                 let since = *unled_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > patience(lease_ms) {
                     unled_since = None;
-                    if app.read(Dispatcher::has_reservations) && app.lead_scheduler().await {
+                    if app.read(Dispatcher::has_reservations) && app.lead_scheduler(term).await {
                         return Some(None);
                     }
                 }
@@ -44,15 +48,17 @@ pub(super) async fn come(app: &App, inbox: &mut ReportQueue, lease_ms: u64) -> O
             message = inbox.messages.recv() => message?,
             () = sleep(LOOK_EVERY) => continue,
         };
-        let lead = app.scheduler_lead();
-        if lead == SchedulerLead::Nowhere && app.lead_scheduler().await {
+        let is_report = matches!(message, SchedulerMessage::Report { .. });
+        let term = app.scheduler_term();
+        if is_report && app.scheduler_lead() == SchedulerLead::Nowhere && app.lead_scheduler(term).await {
             return Some(Some(message));
         }
         refuse_elsewhere(message, &app.scheduler_lead());
     }
 }
 
-/// Tells whoever waits that another instance takes reports in; one over MQTT has reached that instance too.
+/// Tells the sender of a report that another instance takes reports in, if an answer is waited for; over MQTT a report reaches
+/// every instance on the broker's store.
 pub(super) fn refuse_elsewhere(message: SchedulerMessage, lead: &SchedulerLead) {
     if let SchedulerMessage::Report { answer: Some(answer), .. } = message {
         let error = match lead {

@@ -135,8 +135,9 @@ fn check_numbers(state: &State, before: Option<&State>) -> Result<(), TestCaseEr
     let ours = Numbering::DEFAULT;
     let (mut labels, mut meters) = (BTreeSet::new(), BTreeSet::new());
     for allocation in state.allocations_after(None).filter(|lsp| lsp.demand.attributes.flow.is_some()) {
+        let topology = &allocation.demand.topology;
         let number = state.flow_number(allocation.id).unwrap();
-        prop_assert!(labels.insert(ours.label(number)) && meters.insert(ours.meter(number)));
+        prop_assert!(labels.insert((topology, ours.label(number))) && meters.insert((topology, ours.meter(number))));
         let old = before
             .and_then(|before| Some((before.allocation(allocation.id)?, before.flow_number(allocation.id)?, before)));
         let Some((old, old_number, before)) = old else { continue };

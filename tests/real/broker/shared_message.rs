@@ -62,7 +62,8 @@ fn a_message_for_many_sessions_is_held_once() {
     let (bytes, counted) = (absent.memory_bytes() - before, absent.number("GET wm3:qb"));
     println!("{SESSIONS} sessions, {PAYLOAD_BYTES} bytes: {bytes} bytes of Redis, {counted} of the bound");
     assert!((100_000..200_000).contains(&bytes), "{bytes} bytes of memory");
-    assert!((100_000..101_000).contains(&counted), "{counted} bytes of the bound");
+    // Once, and what stands for it in each queue.
+    assert!((104_000..107_000).contains(&counted), "{counted} bytes of the bound");
     // A small one before the large one is no reason to forget it, nor one behind it to hold it.
     publisher.say("large", "small", Qos::AtLeastOnce);
     for number in 0..SESSIONS {

@@ -73,9 +73,8 @@ fn remember(state: &mut State, allocation: Arc<Allocation>) {
     }
     state.count_usage(&allocation, Usage::plus);
     if allocation.demand.attributes.flow.is_some() {
-        let controller = state.controller_of(allocation.demand.topology.as_str());
-        let max = controller.map_or(FLOWS_MAX, |controller| controller.settings.numbering.flows_max());
-        state.flow_numbers.assign(allocation.id, max);
+        let topology = &allocation.demand.topology;
+        state.flow_numbers.assign(allocation.id, topology, flows_max(state, topology));
     }
     note_recovering(state, &allocation);
     state.allocations.insert(allocation.id, allocation);
@@ -96,19 +95,25 @@ pub(super) fn note_fate(state: &mut State, old: &Allocation, new: Option<&Alloca
         state.notices.set(old.id, None);
     }
     match new.filter(|new| new.demand.attributes.flow.is_some()) {
-        None => state.flow_numbers.release(old.id),
+        None => {
+            let max = flows_max(state, &old.demand.topology);
+            state.flow_numbers.release(old.id, &old.demand.topology, max);
+        }
         Some(new) if new.path != old.path => state.flow_numbers.next_epoch(old.id),
         Some(_) => {}
     }
 }
 
-/// The flows of a topology have numbers below `max`, as far as there are so many.
-pub(super) fn number_flows_below(state: &mut State, topology: &Name, max: u32) {
-    let beyond = state.flow_numbers.iter().filter(|(_, number)| number.index() >= max).map(|(id, _)| id);
-    let is_here = |id: &AllocationId| state.allocation(*id).is_some_and(|one| one.demand.topology == *topology);
-    for id in beyond.filter(is_here).collect::<Vec<_>>() {
-        state.flow_numbers.assign_below(id, max);
-    }
+/// How many flows of a topology can have numbers.
+fn flows_max(state: &State, topology: &Name) -> u32 {
+    let controller = state.controller_of(topology.as_str());
+    controller.map_or(FLOWS_MAX, |controller| controller.settings.numbering.flows_max())
+}
+
+/// A topology has another controller, or none: its flows have the numbers of that.
+pub(super) fn renumber_flows(state: &mut State, topology: &Name) {
+    let max = flows_max(state, topology);
+    state.flow_numbers.set_bound(topology, max);
 }
 
 pub(super) fn unbook(state: &mut State, id: AllocationId, take_out: impl Fn(&mut Ledger, &LedgerEntry)) {

@@ -77,7 +77,7 @@ fn without_protection(old: &Allocation) -> Allocation {
 /// The allocation with its demand as it is now on a route. On its own working path it still knows where its traffic is to return
 /// to, if it is protected at all.
 pub(super) fn on_route(old: &Allocation, demand: Demand, Route { path, backup }: Route) -> Allocation {
-    let returns = demand.attributes.protection.is_some() && path == old.path;
+    let returns = demand.attributes.protection.is_some_and(|asked| asked.is_revertive) && path == old.path;
     let recovery = Recovery::of(backup, old.reverts_to().filter(|_| returns).cloned());
     Allocation { demand, path, recovery, ..old.clone() }
 }

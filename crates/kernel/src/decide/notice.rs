@@ -22,9 +22,10 @@ pub(super) fn give(
                 && notice.is_none_or(|notice| living(notice.by).is_some_and(|by| may_preempt(by, one, notice)))
         })
     };
-    let has_room = |(_, notice): &(AllocationId, Option<PreemptionNotice>)| {
-        let is_within = notice.is_none() || room > 0;
-        room = room.saturating_sub(usize::from(notice.is_some()));
+    let has_room = |(id, notice): &(AllocationId, Option<PreemptionNotice>)| {
+        let is_new = notice.is_some() && state.notices().of(*id).is_none();
+        let is_within = !is_new || room > 0;
+        room = room.saturating_sub(usize::from(is_new));
         is_within
     };
     let notices: Vec<_> = notices.iter().copied().filter(is_so).filter(has_room).collect();

@@ -1,6 +1,8 @@
 //! Restoration of allocations that have lost their paths. Who has a backup path takes that. Best class first, each of the
 //! rest is offered a path with free bandwidth, and then one on which it takes bandwidth as at its admission, also from those
-//! that were restored before it. What must stay true: an allocation that fails would not be admitted at the end either.
+//! that were restored before it. What must stay true: an allocation that fails would not be admitted at the end either; but where
+//! classes lend (G-BAM, ATCS), allocations can displace each other in a circle, one by preemption and the other by taking its
+//! share back. It is left after so many turns, and what has failed then would not be admitted on free bandwidth.
 
 use super::reallocation::Reallocation;
 use super::victims::book_path_with_victims;

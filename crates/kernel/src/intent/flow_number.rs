@@ -5,7 +5,9 @@
 //! An index is taken near the allocation's id, which only grows: one that was given back rests while the ids go once around
 //! the range.
 
-use crate::id::AllocationId;
+use std::collections::BTreeSet;
+
+use crate::id::{AllocationId, Name};
 use crate::persistent_map::PersistentMap;
 
 /// The most living allocations with a flow; further ones have no rules.
@@ -33,13 +35,13 @@ impl FlowNumber {
     }
 }
 
-/// The numbers of all living allocations that have a flow.
+/// The numbers of all living allocations that have a flow. Those of a topology are its own: its switches are no other's.
 #[derive(Clone, Default, PartialEq, Debug)]
 pub(crate) struct FlowNumbers {
     of: PersistentMap<AllocationId, FlowNumber>,
-    taken: PersistentMap<u32, AllocationId>,
-    /// Those for which none was left, with the bound below which theirs has to be.
-    waiting: PersistentMap<AllocationId, u32>,
+    taken: PersistentMap<(Name, u32), AllocationId>,
+    /// Those for which none was left.
+    waiting: PersistentMap<(Name, AllocationId), ()>,
 }
 
 impl FlowNumbers {
@@ -52,42 +54,56 @@ impl FlowNumbers {
         self.of.iter().map(|(id, number)| (*id, *number))
     }
 
-    /// The bound below which the number of an allocation has to be that waits for one.
-    pub(crate) fn waits_below(&self, id: AllocationId) -> Option<u32> {
-        self.waiting.get(&id).copied()
+    /// Whether an allocation waits for a number.
+    pub(crate) fn is_waiting(&self, id: AllocationId, topology: &Name) -> bool {
+        self.waiting.contains_key(&(topology.clone(), id))
     }
 
-    /// No number is left for an allocation: it waits for one below `max`.
-    pub(crate) fn wait(&mut self, id: AllocationId, max: u32) {
-        self.waiting.insert(id, max);
+    /// No number is left for an allocation: it waits for one.
+    pub(crate) fn wait(&mut self, id: AllocationId, topology: &Name) {
+        self.waiting.insert((topology.clone(), id), ());
     }
 
-    /// Gives an allocation the first free index from that of its id on and below `max`, unless it has one or waits for one. If
-    /// none is left, it waits.
-    pub(crate) fn assign(&mut self, id: AllocationId, max: u32) {
-        if self.of.contains_key(&id) || self.waiting.contains_key(&id) {
+    /// Gives an allocation the first free index of its topology from that of its id on and below `max`, unless it has one or
+    /// waits for one. If none is left, it waits.
+    pub(crate) fn assign(&mut self, id: AllocationId, topology: &Name, max: u32) {
+        if self.of.contains_key(&id) || self.is_waiting(id, topology) {
             return;
         }
         // Below 2^32.
         let wanted = u32::try_from(id.0 % u64::from(max.max(1))).unwrap_or(0);
-        match self.free_from(wanted, max).or_else(|| self.free_from(0, max)) {
-            Some(index) => self.set(id, FlowNumber { index, epoch: 0 }),
-            None => self.wait(id, max),
+        match self.free_from(wanted, topology, max).or_else(|| self.free_from(0, topology, max)) {
+            Some(index) => self.set(id, topology, FlowNumber { index, epoch: 0 }),
+            None => self.wait(id, topology),
         }
     }
 
-    /// Gives an allocation whose index is not below `max` another one, if one is left.
-    pub(crate) fn assign_below(&mut self, id: AllocationId, max: u32) {
-        if self.of(id).is_none_or(|number| number.index >= max) {
-            self.release(id);
-            self.assign(id, max);
+    /// The indices of a topology are below `max` from now on: what is beyond gets another one, and what waits one, as far as
+    /// there are so many.
+    pub(crate) fn set_bound(&mut self, topology: &Name, max: u32) {
+        let beyond: BTreeSet<_> = self.taken_from(max, topology).map(|(_, id)| id).collect();
+        for id in &beyond {
+            self.remove(*id, topology);
         }
+        let first = (topology.clone(), AllocationId(0));
+        let waiting = self.waiting.iter_from(&first).map(|((name, id), ())| (name, *id));
+        let waiting: BTreeSet<_> = waiting.take_while(|(name, _)| *name == topology).map(|(_, id)| id).collect();
+        for id in &waiting {
+            self.waiting.remove(&(topology.clone(), *id));
+        }
+        beyond.union(&waiting).for_each(|id| self.assign(*id, topology, max));
     }
 
-    fn free_from(&self, first: u32, max: u32) -> Option<u32> {
+    fn taken_from(&self, first: u32, topology: &Name) -> impl Iterator<Item = (u32, AllocationId)> + '_ {
+        let of_topology = topology.clone();
+        let taken = self.taken.iter_from(&(topology.clone(), first));
+        taken.take_while(move |((name, _), _)| *name == of_topology).map(|((_, index), id)| (*index, *id))
+    }
+
+    fn free_from(&self, first: u32, topology: &Name, max: u32) -> Option<u32> {
         let mut free = first;
-        for (taken, _) in self.taken.iter_from(&first) {
-            if *taken != free {
+        for (taken, _) in self.taken_from(first, topology) {
+            if taken != free {
                 break;
             }
             free += 1;
@@ -95,10 +111,11 @@ impl FlowNumbers {
         (free < max.min(FLOWS_MAX)).then_some(free)
     }
 
-    /// Gives an allocation this number, unless another one has its index.
-    pub(crate) fn set(&mut self, id: AllocationId, number: FlowNumber) {
-        if self.taken.get(&number.index).is_none_or(|holder| *holder == id) {
-            self.taken.insert(number.index, id);
+    /// Gives an allocation this number, unless another one of its topology has its index.
+    pub(crate) fn set(&mut self, id: AllocationId, topology: &Name, number: FlowNumber) {
+        let place = (topology.clone(), number.index);
+        if self.taken.get(&place).is_none_or(|holder| *holder == id) {
+            self.taken.insert(place, id);
             self.of.insert(id, number);
         }
     }
@@ -110,15 +127,21 @@ impl FlowNumbers {
         }
     }
 
-    /// An allocation needs no number any more: the oldest that waits for one gets it.
-    pub(crate) fn release(&mut self, id: AllocationId) {
-        self.waiting.remove(&id);
-        let Some(FlowNumber { index, .. }) = self.of.remove(&id) else { return };
-        self.taken.remove(&index);
-        let heir = self.waiting.iter().find(|(_, max)| index < **max).map(|(heir, _)| *heir);
+    fn remove(&mut self, id: AllocationId, topology: &Name) -> Option<u32> {
+        let FlowNumber { index, .. } = self.of.remove(&id)?;
+        self.taken.remove(&(topology.clone(), index));
+        Some(index)
+    }
+
+    /// An allocation needs no number any more: the oldest of its topology that waits for one below `max` gets it.
+    pub(crate) fn release(&mut self, id: AllocationId, topology: &Name, max: u32) {
+        self.waiting.remove(&(topology.clone(), id));
+        let Some(index) = self.remove(id, topology).filter(|index| *index < max) else { return };
+        let next = self.waiting.iter_from(&(topology.clone(), AllocationId(0))).next();
+        let heir = next.filter(|((name, _), ())| name == topology).map(|((_, heir), ())| *heir);
         if let Some(heir) = heir {
-            self.waiting.remove(&heir);
-            self.set(heir, FlowNumber { index, epoch: 0 });
+            self.waiting.remove(&(topology.clone(), heir));
+            self.set(heir, topology, FlowNumber { index, epoch: 0 });
         }
     }
 }
@@ -127,41 +150,53 @@ impl FlowNumbers {
 mod tests {
     use super::*;
 
+    fn net(name: &str) -> Name {
+        Name::new(name).unwrap()
+    }
+
+    fn index(numbers: &FlowNumbers, id: u64) -> Option<u32> {
+        numbers.of(AllocationId(id)).map(FlowNumber::index)
+    }
+
     #[test]
     fn an_index_has_one_holder_and_rests_when_it_is_given_back() {
-        let mut numbers = FlowNumbers::default();
-        let index = |numbers: &FlowNumbers, id| numbers.of(AllocationId(id)).map(FlowNumber::index);
+        let (mut numbers, net) = (FlowNumbers::default(), net("net"));
         let max = u64::from(FLOWS_MAX);
         for id in [7, 7 + max, 8, max - 1, 2 * max - 1] {
-            numbers.assign(AllocationId(id), FLOWS_MAX);
+            numbers.assign(AllocationId(id), &net, FLOWS_MAX);
         }
         assert_eq!(index(&numbers, 7), Some(7));
         assert_eq!(index(&numbers, 7 + max), Some(8), "the next free one");
         assert_eq!(index(&numbers, 8), Some(9));
         assert_eq!(index(&numbers, 2 * max - 1), Some(0), "around the end");
-        numbers.release(AllocationId(7));
-        numbers.assign(AllocationId(10), FLOWS_MAX);
+        numbers.release(AllocationId(7), &net, FLOWS_MAX);
+        numbers.assign(AllocationId(10), &net, FLOWS_MAX);
         assert_eq!(index(&numbers, 10), Some(10), "the one given back rests");
         assert_eq!(index(&numbers, 7), None);
     }
 
     #[test]
-    fn a_full_range_gives_nothing() {
-        let mut numbers = FlowNumbers::default();
-        (0..=u64::from(FLOWS_MAX)).for_each(|id| numbers.assign(AllocationId(id), FLOWS_MAX));
-        assert_eq!(numbers.of(AllocationId(u64::from(FLOWS_MAX))), None);
-        numbers.release(AllocationId(5));
-        assert_eq!(numbers.of(AllocationId(u64::from(FLOWS_MAX))).map(FlowNumber::index), Some(5));
+    fn a_full_range_lets_the_next_wait() {
+        let (mut numbers, net, other) = (FlowNumbers::default(), net("net"), net("other"));
+        (0..=16).for_each(|id| numbers.assign(AllocationId(id), &net, 16));
+        assert!(numbers.is_waiting(AllocationId(16), &net) && index(&numbers, 16).is_none());
+        numbers.assign(AllocationId(21), &other, 16);
+        assert_eq!(index(&numbers, 21), Some(5), "another topology has its own");
+        numbers.release(AllocationId(21), &other, 16);
+        numbers.release(AllocationId(5), &net, 16);
+        assert_eq!(index(&numbers, 16), Some(5));
     }
 
     #[test]
-    fn a_smaller_range_takes_in_what_stood_beyond_it() {
-        let mut numbers = FlowNumbers::default();
-        let index = |numbers: &FlowNumbers, id| numbers.of(AllocationId(id)).map(FlowNumber::index);
-        (7..10).for_each(|id| numbers.assign(AllocationId(id), FLOWS_MAX));
-        (7..10).for_each(|id| numbers.assign_below(AllocationId(id), 2));
+    fn another_bound_moves_what_is_beyond_and_what_waits() {
+        let (mut numbers, net) = (FlowNumbers::default(), net("net"));
+        (7..10).for_each(|id| numbers.assign(AllocationId(id), &net, FLOWS_MAX));
+        numbers.set_bound(&net, 2);
         assert_eq!([7, 8, 9].map(|id| index(&numbers, id)), [Some(1), Some(0), None]);
-        numbers.release(AllocationId(8));
+        numbers.release(AllocationId(8), &net, 2);
         assert_eq!(index(&numbers, 9), Some(0), "who waits is next");
+        (20..22).for_each(|id| numbers.assign(AllocationId(id), &net, 2));
+        numbers.set_bound(&net, FLOWS_MAX);
+        assert_eq!([7, 9, 20, 21].map(|id| index(&numbers, id)), [Some(1), Some(0), Some(20), Some(21)]);
     }
 }

@@ -307,6 +307,11 @@ impl Broker {
         self.replica.set_access(access);
     }
 
+    /// Has each connected client's rights looked at again: what the access policy says of it may be another now.
+    pub fn recheck_rights(&self) {
+        self.replica.recheck_rights();
+    }
+
     /// A client inside this process.
     ///
     /// # Errors

@@ -82,6 +82,11 @@ impl Replica {
     /// Replaces the access rules, and has each connection look at them.
     pub(crate) fn set_access(&self, access: Arc<Access>) {
         *self.access.write().unwrap_or_else(PoisonError::into_inner) = access;
+        self.recheck_rights();
+    }
+
+    /// Has each connection look at what it may still do.
+    pub(crate) fn recheck_rights(&self) {
         for connection in self.connections() {
             if let Connection::Client(connection) = connection {
                 connection.check_rights();

@@ -141,7 +141,8 @@ struct RecoveredReservation {
 impl Dispatcher {
     /// No aggregators yet. Reservations made before a restart are kept for two leases.
     pub fn new(settings: SchedulerSettings, topology: Option<Name>, state: &State, now: Millis) -> Self {
-        let mut orphans = BTreeMap::new();
+        // Of two for one flow, which were made where the outcome of a request was unknown, one goes.
+        let (mut orphans, mut discarded) = (BTreeMap::new(), BTreeSet::new());
         for allocation in state.allocations_after(None).filter(|allocation| is_ours(allocation)) {
             let Some(aggregator) = allocation.demand.attributes.aggregator.clone() else { continue };
             let orphan = RecoveredReservation {
@@ -150,7 +151,9 @@ impl Dispatcher {
                 class_type: allocation.demand.class_type,
                 ends: (allocation.demand.ingress, allocation.demand.egress),
             };
-            orphans.insert(orphan, allocation.id);
+            if let Some(other) = orphans.insert(orphan, allocation.id) {
+                discarded.insert(other);
+            }
         }
         let patience_ms = settings.lease_ms.saturating_mul(2);
         let orphans_until = (!orphans.is_empty()).then(|| Millis(now.0.saturating_add(patience_ms)));
@@ -168,7 +171,7 @@ impl Dispatcher {
             lowerable: BTreeSet::new(),
             needs_room: false,
             holders: BTreeMap::new(),
-            discarded: BTreeSet::new(),
+            discarded,
             orphans,
             orphans_until,
             news: BTreeSet::new(),
@@ -297,6 +300,9 @@ impl Dispatcher {
             if let Some(key) = self.holders.get(id).copied() {
                 self.set_reservation(key, state.allocation(*id));
                 self.pending.insert(key);
+            } else if state.allocation(*id).is_some_and(|allocation| is_ours(allocation)) && !self.is_orphan(*id) {
+                // Made by a request whose outcome was unknown, or by an instance that scheduled before.
+                self.discarded.insert(*id);
             }
         }
         for (name, net) in &mut self.nets {
@@ -304,6 +310,10 @@ impl Dispatcher {
                 net.refresh(network, &self.settings);
             }
         }
+    }
+
+    fn is_orphan(&self, id: AllocationId) -> bool {
+        self.orphans.values().any(|orphan| *orphan == id)
     }
 
     /// As [`Dispatcher::sync`], where it is not known which allocations and tenants changed.

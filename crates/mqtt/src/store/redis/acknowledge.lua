@@ -24,6 +24,8 @@ while at <= #ARGV do
       local count, bytes = release_bodies(client, from, to)
       shared, shared_bytes = shared - count, shared_bytes - bytes
     end
+    -- Made anew from the queue if it is damaged, before entries leave that.
+    if shared > 0 then session_call('ZCARD', P .. 'k:' .. client) end
     -- Messages are mostly acknowledged in their order: one XTRIM removes any number of them.
     local removed = over ~= '0' and session_call('XTRIM', queue, 'MINID', over) or 0
     for from = first, last, 1000 do

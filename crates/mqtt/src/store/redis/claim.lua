@@ -4,7 +4,7 @@
 -- Reply: as Rust reads it; FENCED if an older connection holds the session and has been told to end; SESSIONS_FULL
 local me, client, clean, expiry, now, will = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local key = P .. 's:' .. client
-local s = session_fields(key, 'epoch', 'owner', 'lasting', 'seq', 'sent', 'expiry')
+local s = session_fields(key, 'epoch', 'owner', 'lasting', 'seq', 'sent', 'expiry', 'ending')
 local there = s[1] and true or false
 local is_held = there and s[2] and s[2] ~= ''
 if is_held and redis.call('EXISTS', P .. 'lease:' .. s[2]) == 1 then
@@ -16,7 +16,7 @@ if not there and expiry > 0 and (redis.call('ZCARD', P .. 'exp') >= LIMITS.sessi
   or (user ~= '' and redis.call('SCARD', P .. 'usr:' .. user) >= LIMITS.user_sessions)) then return SESSIONS_FULL end
 if is_held then redis.call('SREM', P .. 'own:' .. s[2], client) end
 local epoch = redis.call('INCR', P .. 'epoch')
-local ends = there and (clean == '1' or s[3] ~= '1' or (is_held and s[6] == '0'))
+local ends = there and (clean == '1' or s[3] ~= '1' or (is_held and s[6] == '0') or s[7] == '1')
 local last_will = false
 local will_epoch, delay, message = stored_will(client)
 if will_epoch then

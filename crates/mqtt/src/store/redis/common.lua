@@ -1,5 +1,5 @@
 -- Functions of several scripts; stands in front of each of them.
--- Keys: s:{client} session, usr:{user} the sessions of a user, q:{client} its queue, qb the bytes of all queues,
+-- Keys: s:{client} session (ending: its queue is being let go in parts), usr:{user} the sessions of a user, q:{client} its queue, qb the bytes of all queues,
 -- b:{number} a message that several queues share, body the last number, k: those in the queue of a session, r: received
 -- (QoS 2 out), i: packet ids (QoS 2 in), sub: subscriptions,
 -- own:{replica} sessions held, in:{replica} inbox, inb: its bytes, lease:{replica}; chg the changes, ver their number,
@@ -105,10 +105,14 @@ local function entry_message(entry)
   return session_call('HGET', P .. 'b:' .. id, 'm') or nil
 end
 
--- Lets go of the shared messages with these numbers in the queue of a session. Returns how many there were, and their bytes.
-local function release_bodies(client, from, to)
+-- How many shared messages this call has let go.
+local let_go = 0
+
+-- Lets go of the shared messages with these numbers in the queue of a session, of so many at most. Returns how many there were,
+-- and their bytes.
+local function release_bodies(client, from, to, most)
   local index, released = P .. 'k:' .. client, 0
-  local shared = session_call('ZRANGEBYSCORE', index, from, to)
+  local shared = session_call('ZRANGEBYSCORE', index, from, to, 'LIMIT', 0, most or -1)
   for _, one in ipairs(shared) do
     local id, bytes = string.match(one, '^%d+:(%d+):(%d+)$')
     local body = P .. 'b:' .. id
@@ -117,7 +121,11 @@ local function release_bodies(client, from, to)
     if holders == 0 then redis.call('DECRBY', P .. 'qb', bytes) end
     released = released + tonumber(bytes)
   end
-  if #shared > 0 then redis.call('ZREMRANGEBYSCORE', index, from, to) end
+  for first = 1, #shared, 1000 do
+    redis.call('ZREM', index, unpack(shared, first, math.min(#shared, first + 999)))
+  end
+  if #shared > 0 then redis.call('DECRBY', P .. 'qb', #shared * LIMITS.shared_entry_bytes) end
+  let_go = let_go + #shared
   return #shared, released
 end
 
@@ -126,6 +134,8 @@ local function remove_entries(client, entries)
   if #entries == 0 then return end
   local key, gone, own, shared, shared_bytes = P .. 's:' .. client, {}, 0, 0, 0
   for n, entry in ipairs(entries) do gone[n] = entry[1] end
+  -- Made anew from the queue if it is damaged, before entries leave that.
+  session_call('ZCARD', P .. 'k:' .. client)
   redis.call('XDEL', P .. 'q:' .. client, unpack(gone))
   for _, entry in ipairs(entries) do
     if entry[2][1] == 'b' then
@@ -144,14 +154,18 @@ local function remove_entries(client, entries)
   redis.call('DECRBY', P .. 'qb', own)
 end
 
+-- Whether a session has shared subscriptions.
+local function has_share(client)
+  for _, filter in ipairs(session_call('HKEYS', P .. 'sub:' .. client)) do
+    if string.sub(filter, 1, 7) == '$share/' then return true end
+  end
+  return false
+end
+
 -- Messages that a member of a shared subscription has not acknowledged go to other members: at QoS 2 only those that were
 -- never sent.
 local function release_shared(client)
-  local shares = false
-  for _, filter in ipairs(session_call('HKEYS', P .. 'sub:' .. client)) do
-    if string.sub(filter, 1, 7) == '$share/' then shares = true end
-  end
-  if not shares then return end
+  if not has_share(client) then return end
   local sent = tonumber(session_fields(P .. 's:' .. client, 'sent')[1] or '0')
   for _, entry in ipairs(session_call('XRANGE', P .. 'q:' .. client, '-', '+')) do
     local how = entry[2][4]

@@ -154,6 +154,7 @@ local bodies = {}
 local function share_body(message, ends, holders)
   local id = redis.call('INCR', P .. 'body')
   bodies[#bodies + 1] = { P .. 'b:' .. id, message, #holders }
+  added = added + #holders * LIMITS.shared_entry_bytes
   for _, holder in ipairs(holders) do
     local to, nth = holder[1], holder[2]
     to.shared = to.shared or { count = 0, bytes = 0, entries = {}, index = {} }

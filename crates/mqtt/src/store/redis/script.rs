@@ -9,7 +9,8 @@ use super::PREFIX;
 use super::reply::{DONE, DONE_BEFORE, FENCED, NO_ROOM, NOT_RETAINED, REPEATED, SESSIONS_FULL};
 use crate::limits::{
     CLOCK_SKEW_MS, INBOX_BYTES_MAX, INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, QUEUED_BYTES_MAX,
-    RETAINED_BYTES_MAX, RETAINED_MAX, SESSIONS_MAX, SHARE_RELEASE_COUNT, SHARED_MESSAGE_BYTES_MIN, USER_SESSIONS_MAX,
+    RETAINED_BYTES_MAX, RETAINED_MAX, SESSIONS_MAX, SHARE_RELEASE_COUNT, SHARED_ENTRY_BYTES, SHARED_MESSAGE_BYTES_MIN,
+    USER_SESSIONS_MAX,
 };
 
 macro_rules! scripts {
@@ -52,7 +53,7 @@ impl NamedScript {
              local LIMITS = {{ queue_messages = {QUEUE_MESSAGES_MAX}, queue_bytes = {QUEUE_BYTES_MAX}, \
              inbox_entries = {INBOX_MAX}, inbox_bytes = {INBOX_BYTES_MAX}, \
              retained_messages = {RETAINED_MAX}, retained_bytes = {RETAINED_BYTES_MAX}, \
-             queued_bytes = {QUEUED_BYTES_MAX}, sessions = {SESSIONS_MAX}, user_sessions = {USER_SESSIONS_MAX}, \
+             queued_bytes = {QUEUED_BYTES_MAX}, shared_entry_bytes = {SHARED_ENTRY_BYTES}, sessions = {SESSIONS_MAX}, user_sessions = {USER_SESSIONS_MAX}, \
              share_release = {SHARE_RELEASE_COUNT}, clock_skew_ms = {CLOCK_SKEW_MS}, \
              shared_bytes = {SHARED_MESSAGE_BYTES_MIN} }}\n\
              local DONE, NOT_RETAINED, DONE_BEFORE = {DONE}, {NOT_RETAINED}, {DONE_BEFORE}\n\

@@ -2,11 +2,15 @@
 -- due and orphaned messages of shared subscriptions.
 -- ARGV: replica, now, lease in milliseconds, at most
 local me, now, lease, most = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+-- How many shared messages one sweep lets go before it leaves other sessions to the next: nothing else runs meanwhile, and leases
+-- go on.
+local LET_GO_MAX = 10000
 if redis.call('SISMEMBER', P .. 'replicas', me) == 0 then return { FENCED } end
 redis.call('SET', P .. 'lease:' .. me, 1, 'PX', lease)
 for _, replica in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
   if redis.call('EXISTS', P .. 'lease:' .. replica) == 0 then
     for _, client in ipairs(redis.call('SRANDMEMBER', P .. 'own:' .. replica, most)) do
+      if let_go >= LET_GO_MAX then break end
       local s = session_fields(P .. 's:' .. client, 'epoch', 'owner', 'lasting', 'expiry', 'seq')
       if s[2] == replica then
         -- The dead replica has not reported what it sent: all may have been sent.
@@ -26,9 +30,18 @@ for _, replica in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
   end
 end
 for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, most)) do
+  if let_go >= LET_GO_MAX then break end
   local owner = session_fields(P .. 's:' .. client, 'owner')[1]
-  -- Without its fields, which were damaged, the rest of it goes as well.
-  if not owner or owner == '' then delete_session(client, '') else redis.call('ZREM', P .. 'exp', client) end
+  if owner and owner ~= '' then
+    redis.call('ZREM', P .. 'exp', client)
+  elseif session_call('ZCARD', P .. 'k:' .. client) > LET_GO_MAX and not has_share(client) then
+    -- A long queue goes in parts: whoever comes back finds that the session has ended.
+    redis.call('HSET', P .. 's:' .. client, 'ending', 1)
+    release_bodies(client, '-inf', '+inf', LET_GO_MAX)
+  else
+    -- Without its fields, which were damaged, the rest of it goes as well.
+    delete_session(client, '')
+  end
 end
 local expired = 0
 for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'qexp', '-inf', now, 'LIMIT', 0, 20)) do
