@@ -17,7 +17,7 @@ use super::units::Millis;
 /// The most ends and starts that are looked ahead.
 const STEPS_MAX: usize = 2_000;
 
-/// The allocations that bookings which start by `until` will preempt or devolve, the nearest [`STEPS_MAX`] ends and starts being
+/// The allocations that bookings which start by `until` will preempt or devolve, the nearest 2,000 ends and starts being
 /// looked at. Maintenance that begins meanwhile is left out.
 pub fn foresee(state: &State, until: Millis, workspace: &mut Workspace) -> BTreeMap<AllocationId, PreemptionNotice> {
     let mut future = state.clone();
