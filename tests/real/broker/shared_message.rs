@@ -61,7 +61,8 @@ fn a_message_for_many_sessions_is_held_once() {
     publisher.say("large", payload.clone(), Qos::ExactlyOnce);
     let (bytes, counted) = (absent.memory_bytes() - before, absent.number("GET wm3:qb"));
     println!("{SESSIONS} sessions, {PAYLOAD_BYTES} bytes: {bytes} bytes of Redis, {counted} of the bound");
-    assert!((100_000..200_000).contains(&bytes), "{bytes} bytes of memory");
+    // A copy for each would take three million.
+    assert!((100_000..500_000).contains(&bytes), "{bytes} bytes of memory");
     // Once, and what stands for it in each queue.
     assert!((104_000..107_000).contains(&counted), "{counted} bytes of the bound");
     // A small one before the large one is no reason to forget it, nor one behind it to hold it.
