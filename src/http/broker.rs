@@ -70,7 +70,7 @@ list_orders! {
 #[into_params(parameter_in = Query)]
 pub(super) struct RetainedQuery {
     /// Only those whose topic this MQTT filter matches; absent: all.
-    #[param(nullable = false, min_length = 1, max_length = 65535, example = "plant/#")]
+    #[param(nullable = false, min_length = 1, max_length = 2048, example = "plant/#")]
     topic: Option<String>,
     /// In which order; with a minus the largest first. Absent: by topic. The cursor counts then: where an order
     /// changes between two pages, an item may be on both, or on none.
@@ -80,7 +80,7 @@ pub(super) struct RetainedQuery {
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// The cursor of the page.
-    #[param(nullable = false, min_length = 1, max_length = 65535)]
+    #[param(nullable = false, min_length = 1, max_length = 2048)]
     after: Option<String>,
 }
 
@@ -90,7 +90,7 @@ pub(super) struct RetainedQuery {
 #[into_params(parameter_in = Query)]
 pub(super) struct ClearQuery {
     /// Those whose topic this MQTT filter matches: one topic, or several such as plant/#.
-    #[param(min_length = 1, max_length = 65535, example = "plant/1/pressure")]
+    #[param(min_length = 1, max_length = 2048, example = "plant/1/pressure")]
     topic: String,
 }
 
