@@ -1,4 +1,5 @@
 // The calendar: what is booked for later, and what maintenance is planned, on a line of time.
+import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { all, ask, ofTopology, type Allocation, type Maintenance, type MaintenanceOutcome } from "./api";
 import { light, pin, topology } from "./live";
@@ -48,6 +49,15 @@ function Bookings(props: { topology: string }) {
     const [begin, end] = [x(starts(one)), ends ? x(Date.parse(ends)) : WIDE];
     return <svg class={"class_type" in one ? `ct${one.class_type}` : "planned"} viewBox={`0 0 ${WIDE} 12`} preserveAspectRatio="none" aria-hidden="true"><rect x={begin} width={Math.max(3, end - begin)} height="12" /></svg>;
   };
+  const row = (one: Allocation, ends: string | null | undefined, when: ComponentChildren) => (
+    <li key={one.id} class="booking" onMouseEnter={() => light(one.path)} onMouseLeave={() => light()}>
+      <span>
+        <a href={href("allocations", one.id)}>{one.name ?? one.id}</a>{" "}
+        <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {className(one.class_type)}, {rate(one.bandwidth_bps)}
+      </span>
+      <div>{bar(one, ends)}<span class="quiet">{when}</span></div>
+    </li>
+  );
   return (
     <>
       <h1>Calendar</h1>
@@ -74,16 +84,7 @@ function Bookings(props: { topology: string }) {
       ) : null}
       <ol class="timeline" aria-label="Bookings">
         {bookings.slice(0, SHOWN_MAX).map((one) => (
-          <li key={one.id} class="booking" onMouseEnter={() => light(one.path)} onMouseLeave={() => light()}>
-            <span>
-              <a href={href("allocations", one.id)}>{one.name ?? one.id}</a>{" "}
-              <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {className(one.class_type)}, {rate(one.bandwidth_bps)}
-            </span>
-            <div>
-              {bar(one, one.expires_at)}
-              <span class="quiet">{dateAndTime(one.starts_at!)} to {one.expires_at ? dateAndTime(one.expires_at) : "its release"}</span>
-            </div>
-          </li>
+          row(one, one.expires_at, <>{dateAndTime(one.starts_at!)} to {one.expires_at ? dateAndTime(one.expires_at) : "its release"}</>)
         ))}
       </ol>
       {leaving.length ? (
@@ -91,16 +92,7 @@ function Bookings(props: { topology: string }) {
           <h2>Will be preempted</h2>
           <ol class="timeline" aria-label="Will be preempted">
             {leaving.slice(0, SHOWN_MAX).map((one) => (
-              <li key={one.id} class="booking" onMouseEnter={() => light(one.path)} onMouseLeave={() => light()}>
-                <span>
-                  <a href={href("allocations", one.id)}>{one.name ?? one.id}</a>{" "}
-                  <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {className(one.class_type)}, {rate(one.bandwidth_bps)}
-                </span>
-                <div>
-                  {bar(one, one.preempted_at)}
-                  <span class="quiet">at {dateAndTime(one.preempted_at!)}{one.preempted_by ? <> by <a href={href("allocations", one.preempted_by)}>{one.preempted_by}</a></> : null}</span>
-                </div>
-              </li>
+              row(one, one.preempted_at, <>at {dateAndTime(one.preempted_at!)}{one.preempted_by ? <> by <a href={href("allocations", one.preempted_by)}>{one.preempted_by}</a></> : null}</>)
             ))}
           </ol>
         </>

@@ -5,10 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::planned_maintenance;
-use super::{
-    App, Atomicity, JournalError, Mode, RECEIPT_KEPT, Retention, SNAPSHOT_EVERY, SNAPSHOT_EVERY_MIN, Submission,
-    SubmitError,
-};
+use super::{App, JournalError, RECEIPT_KEPT, Retention, SNAPSHOT_EVERY, SNAPSHOT_EVERY_MIN, SubmitError};
 use kernel::Command;
 use kernel::id::Sequence;
 use kernel::units::Millis;
@@ -44,8 +41,7 @@ pub(super) async fn keep_time(app: App) {
             let next = end.into_iter().chain(start).min();
             next.map_or(SLEEP_MAX, |Millis(at_ms)| SLEEP_MAX.min(Duration::from_millis(at_ms - now.0)))
         } else {
-            let (atomicity, mode) = (Atomicity::EachAlone, Mode::Commit);
-            match app.submit(Submission { commands: due, atomicity, mode, key: None, actor: None }).await {
+            match app.submit_due(due).await {
                 Ok(outcomes) if outcomes.iter().any(Result::is_ok) => continue,
                 Ok(_) => SLEEP_MAX,
                 Err(SubmitError::Stopping) => return,

@@ -293,6 +293,12 @@ impl App {
         Ok(next.into_iter().zip(outcomes).collect())
     }
 
+    /// Has commands decided that no request asked for, each by itself.
+    async fn submit_due(&self, commands: Vec<Command>) -> Result<Vec<CommandOutcome>, SubmitError> {
+        let (atomicity, mode) = (Atomicity::EachAlone, Mode::Commit);
+        self.submit(Submission { commands, atomicity, mode, key: None, actor: None }).await
+    }
+
     /// Has one command decided.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{App, Atomicity, Mode, Submission, SubmitError};
+use super::{App, SubmitError};
 use kernel::command::LinkChange;
 use kernel::id::Name;
 use kernel::maintenance::Maintenance;
@@ -34,8 +34,7 @@ pub(super) async fn keep_plans(app: App, lead: Duration) {
         if commands.is_empty() {
             continue;
         }
-        let (atomicity, mode) = (Atomicity::EachAlone, Mode::Commit);
-        match app.submit(Submission { commands, atomicity, mode, key: None, actor: None }).await {
+        match app.submit_due(commands).await {
             Ok(_) => {}
             Err(SubmitError::Stopping) => return,
             Err(error) => tracing::warn!(%error, "planned maintenance could not begin or end yet"),

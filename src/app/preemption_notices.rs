@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::{App, Atomicity, Mode, Submission, SubmitError};
+use super::{App, SubmitError};
 use kernel::id::{AllocationId, Name};
 use kernel::path::Workspace;
 use kernel::preemption_notice::PreemptionNotice;
@@ -51,8 +51,7 @@ pub(super) async fn keep_notices(app: App) {
         if commands.is_empty() {
             continue;
         }
-        let (atomicity, mode) = (Atomicity::EachAlone, Mode::Commit);
-        match app.submit(Submission { commands, atomicity, mode, key: None, actor: None }).await {
+        match app.submit_due(commands).await {
             Ok(_) => {}
             Err(SubmitError::Stopping) => return,
             Err(error) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{App, Atomicity, Mode, Submission, SubmitError};
+use super::{App, SubmitError};
 use kernel::allocation::Allocation;
 use kernel::id::{AllocationId, Sequence};
 use kernel::path::Workspace;
@@ -45,8 +45,7 @@ pub(super) async fn keep_protected(app: App, wait_to_restore: Duration) {
         if commands.is_empty() {
             continue;
         }
-        let (atomicity, mode) = (Atomicity::EachAlone, Mode::Commit);
-        match app.submit(Submission { commands, atomicity, mode, key: None, actor: None }).await {
+        match app.submit_due(commands).await {
             Ok(_) => {}
             Err(SubmitError::Stopping) => return,
             Err(error) => {

@@ -3,7 +3,7 @@
 //!
 //! What must stay true: a match or action that is not exactly one that we write becomes foreign, never one that it is not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Deserialize;
@@ -12,12 +12,10 @@ use serde_json::{Map, Value};
 use super::super::{Adjacency, Port, PortCounters};
 use kernel::allocation::IpPrefix;
 use kernel::intent::{
-    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, Fallback, Group, GroupId, IpFamily, IpMatch,
-    Match, Meter, MeterId, MplsLabel, PortNo, Rule, RuleKey,
+    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, GroupId, IpFamily, IpMatch, Match, MeterId,
+    MplsLabel, PortNo, Rule, RuleKey,
 };
 
-/// How a bucket says that packets go back by the port by which they came: the number, or the word for it.
-const BACK: [&str; 2] = ["4294967288", "IN_PORT"];
 /// Port state bits of OpenFlow 1.3 §7.2.1: the link is down; blocked.
 const LINK_DOWN_OR_BLOCKED: u64 = 0b11;
 /// And: live for fast-failover groups.
@@ -187,74 +185,6 @@ pub(super) struct AggregateReply {
     pub(super) packet_count: u64,
 }
 
-/// A meter as the controller reports it.
-#[derive(Deserialize)]
-pub(super) struct MeterReply {
-    meter_id: u32,
-    flags: Vec<String>,
-    bands: Vec<BandReply>,
-}
-
-#[derive(Deserialize)]
-struct BandReply {
-    #[serde(rename = "type")]
-    kind: String,
-    rate: u32,
-    burst_size: u32,
-}
-
-impl MeterReply {
-    /// The meter; one of another kind than we make has a rate of 0.
-    pub(super) fn meter(&self) -> Meter {
-        let id = MeterId(self.meter_id);
-        let flags: BTreeSet<&str> = self.flags.iter().map(String::as_str).collect();
-        let usual = flags == BTreeSet::from(["KBPS", "BURST", "STATS"]);
-        let (rate_kbps, burst_kbit) = match self.bands.as_slice() {
-            [band] if usual && band.kind == "DROP" => (band.rate, band.burst_size),
-            _ => (0, 0),
-        };
-        Meter { id, rate_kbps, burst_kbit }
-    }
-}
-
-/// A group as the controller reports it.
-#[derive(Deserialize)]
-pub(super) struct GroupReply {
-    group_id: u32,
-    #[serde(rename = "type")]
-    kind: String,
-    buckets: Vec<BucketReply>,
-}
-
-#[derive(Deserialize)]
-struct BucketReply {
-    /// A number, or a word where none is watched.
-    watch_port: Value,
-    actions: Vec<Value>,
-}
-
-impl GroupReply {
-    /// The group; one of another kind than we make is of another form.
-    pub(super) fn group(&self) -> Group {
-        let id = GroupId(self.group_id);
-        let known = self.buckets_of_ours().map(|(working, fallback)| Group { id, working, fallback });
-        known.unwrap_or(Group::of_another_form(id))
-    }
-
-    fn buckets_of_ours(&self) -> Option<(PortNo, Fallback)> {
-        let [first, second] = self.buckets.as_slice() else { return None };
-        let leads_to = |bucket: &BucketReply, out: &str| bucket.actions.iter().eq([&format!("OUTPUT:{out}")]);
-        let to =
-            |bucket: &BucketReply| port_number(&bucket.watch_port).filter(|port| leads_to(bucket, &port.0.to_string()));
-        let fallback = match (to(second), port_number(&second.watch_port)) {
-            (Some(port), _) => Fallback::To(port),
-            (None, Some(port)) if BACK.iter().any(|word| leads_to(second, word)) => Fallback::Back(port),
-            _ => return None,
-        };
-        to(first).filter(|_| self.kind == "FF").map(|working| (working, fallback))
-    }
-}
-
 /// A port as the controller reports it.
 #[derive(Deserialize)]
 pub(super) struct PortReply {
@@ -286,7 +216,7 @@ impl PortReply {
     }
 }
 
-fn port_number(value: &Value) -> Option<PortNo> {
+pub(super) fn port_number(value: &Value) -> Option<PortNo> {
     let number = PortNo(value.as_u64()?.try_into().ok()?);
     (number.0 > 0 && number <= PortNo::MAX).then_some(number)
 }
@@ -447,42 +377,6 @@ mod tests {
             json!({"priority": 1, "cookie": 1, "hard_timeout": 9, "match": {}, "actions": [], "table_id": 0});
         let fleeting = serde_json::from_value::<RuleReply>(fleeting).unwrap().rule();
         assert_eq!(fleeting.actions, [Action::Opaque("HARD_TIMEOUT:9".into())]);
-    }
-
-    #[test]
-    fn a_meter_of_another_kind_is_seen_to_differ() {
-        let meter = |flags: Value, bands: Value| {
-            let told = json!({"meter_id": 10_001, "flags": flags, "bands": bands});
-            serde_json::from_value::<MeterReply>(told).unwrap().meter().rate_kbps
-        };
-        let drop = json!({"type": "DROP", "rate": 5000, "burst_size": 5000});
-        assert_eq!(meter(json!(["KBPS", "STATS", "BURST"]), json!([drop])), 5000);
-        assert_eq!(meter(json!(["PKTPS", "STATS", "BURST"]), json!([drop])), 0);
-        assert_eq!(meter(json!(["KBPS", "STATS", "BURST"]), json!([drop, drop])), 0);
-    }
-
-    #[test]
-    fn a_group_of_another_kind_is_seen_to_differ() {
-        let id = GroupId(0x5700_0000 + 100_001);
-        let group = |kind: &str, first: &str, second: &str| {
-            let bucket =
-                |port: u32, action| json!({"weight": 0, "watch_port": port, "watch_group": 0, "actions": [action]});
-            let told = json!({"type": kind, "group_id": id.0, "buckets": [bucket(2, first), bucket(3, second)]});
-            serde_json::from_value::<GroupReply>(told).unwrap().group()
-        };
-        let of = |fallback| Group { id, working: PortNo(2), fallback };
-        assert_eq!(group("FF", "OUTPUT:2", "OUTPUT:3"), of(Fallback::To(PortNo(3))));
-        for back in ["OUTPUT:4294967288", "OUTPUT:IN_PORT"] {
-            assert_eq!(group("FF", "OUTPUT:2", back), of(Fallback::Back(PortNo(3))));
-        }
-        for (kind, first, second) in [
-            ("SELECT", "OUTPUT:2", "OUTPUT:3"),
-            ("FF", "OUTPUT:3", "OUTPUT:3"),
-            ("FF", "OUTPUT:2", "OUTPUT:4"),
-            ("FF", "OUTPUT:2", "DROP"),
-        ] {
-            assert_eq!(group(kind, first, second), Group::of_another_form(id));
-        }
     }
 
     #[test]

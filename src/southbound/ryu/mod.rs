@@ -8,6 +8,7 @@
 
 mod apply;
 mod decode;
+mod meters_and_groups;
 mod encode;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,8 @@ use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use self::decode::{AggregateReply, CountersReply, GroupReply, LinkReply, MeterReply, PerSwitch, PortReply, RuleReply};
+use self::decode::{AggregateReply, CountersReply, LinkReply, PerSwitch, PortReply, RuleReply};
+use self::meters_and_groups::{GroupReply, MeterReply};
 use super::http_client::{ControllerReply, Dialogue};
 use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters};
 use kernel::intent::{Cookie, CookieFilter, Dpid, Group, Meter, Numbering, PortNo, Rule, RuleStep, StepOutcome};

@@ -35,6 +35,17 @@ impl Timeline {
         self.run(Command::Allocate(Box::new(request))).unwrap()
     }
 
+    /// An allocation from a to b from one instant until another; 0 is at once, and for ever.
+    pub(super) fn book(&mut self, class: u8, bandwidth: u64, (from, until): (u64, u64)) -> AllocationId {
+        let mut asked = request("a", "b", class, bandwidth);
+        asked.attributes.starts_at = (from > 0).then_some(Millis(from));
+        asked.attributes.expires_at = (until > 0).then_some(Millis(until));
+        match self.ask(asked) {
+            Event::Admitted { allocation, .. } => allocation.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// What it displaced, or the largest bandwidth that would be admitted.
     fn outcome(&mut self, request: Request) -> Result<Vec<(u64, Option<EndCause>)>, u64> {
         match self.ask(request) {

@@ -12,16 +12,6 @@ fn line(links: &[(&str, u64)]) -> Timeline {
     Timeline::new(links, model(ModelKind::Rdm, &[60, 40]))
 }
 
-fn booked(line: &mut Timeline, class: u8, bandwidth: u64, (from, until): (u64, u64)) -> AllocationId {
-    let mut asked = request("a", "b", class, bandwidth);
-    asked.attributes.starts_at = (from > 0).then_some(Millis(from));
-    asked.attributes.expires_at = (until > 0).then_some(Millis(until));
-    match line.ask(asked) {
-        Event::Admitted { allocation, .. } => allocation.id,
-        other => panic!("{other:?}"),
-    }
-}
-
 /// Its times after a change, and who was displaced; or the largest bandwidth that would do.
 fn changed(line: &mut Timeline, id: AllocationId, what: AllocationChange) -> Result<((u64, u64), Vec<u64>), u64> {
     let before = line.world.state.allocation(id).cloned();
@@ -54,8 +44,8 @@ fn from(at: u64) -> AllocationChange {
 #[test]
 fn an_end_moves_as_far_as_the_bookings_after_it_let_it() {
     let mut line = line(&[("a-b", 100)]);
-    let id = booked(&mut line, 1, 40, (0, 50));
-    booked(&mut line, 1, 20, (60, 70));
+    let id = line.book(1, 40, (0, 50));
+    line.book(1, 20, (60, 70));
     assert_eq!(changed(&mut line, id, until(60)), Ok(((0, 60), vec![])));
     assert_eq!(changed(&mut line, id, until(61)), Err(20), "20 of the 40 that the class has is booked from 60");
     // Less bandwidth for longer, in one change.
@@ -73,8 +63,8 @@ fn an_end_moves_as_far_as_the_bookings_after_it_let_it() {
 #[test]
 fn a_booking_moves_and_takes_its_right_with_it() {
     let mut line = line(&[("a-b", 100)]);
-    let low = booked(&mut line, 0, 100, (40, 50));
-    let id = booked(&mut line, 1, 40, (10, 20));
+    let low = line.book(0, 100, (40, 50));
+    let id = line.book(1, 40, (10, 20));
     // The end stays where it was.
     assert_eq!(changed(&mut line, id, from(15)), Ok(((15, 20), vec![])));
     // Over a booking that borrowed the share of the class: that one is named now.
@@ -91,8 +81,8 @@ fn a_booking_moves_and_takes_its_right_with_it() {
 #[test]
 fn what_starts_at_once_preempts_at_once() {
     let mut line = line(&[("a-b", 100)]);
-    let low = booked(&mut line, 0, 100, (0, 0));
-    let id = booked(&mut line, 1, 40, (10, 20));
+    let low = line.book(0, 100, (0, 0));
+    let id = line.book(1, 40, (10, 20));
     let event = line.run(change(id, AllocationChange { starts_at: Some(None), ..CHANGE() })).unwrap();
     let Event::Resized { displaced, .. } = event else { panic!("{event:?}") };
     assert_eq!((displaced[0].id, &displaced[0].fate), (low, &Fate::Ended(EndCause::Preempted)));
@@ -101,7 +91,7 @@ fn what_starts_at_once_preempts_at_once() {
 #[test]
 fn times_that_cannot_be_are_refused_by_name() {
     let mut line = line(&[("a-b", 100)]);
-    let id = booked(&mut line, 1, 40, (10, 20));
+    let id = line.book(1, 40, (10, 20));
     line.now = 5;
     for (what, why) in [
         (from(5), "invalid starts_at: it is not in the future"),
@@ -115,7 +105,7 @@ fn times_that_cannot_be_are_refused_by_name() {
         assert!(refusal.starts_with(why), "{refusal}");
     }
     // Its time is over, though it has not expired yet.
-    let brief = booked(&mut line, 0, 1, (0, 6));
+    let brief = line.book(0, 1, (0, 6));
     line.now = 6;
     assert_eq!(line.run(change(brief, until(30))), Err(Refusal::UnknownAllocation(brief)));
 }
@@ -135,7 +125,7 @@ fn paths(line: &Timeline, id: AllocationId) -> (Vec<String>, Option<usize>) {
 #[test]
 fn protection_is_added_changed_and_dropped_beside_the_working_path() {
     let mut line = line(&[("a-b", 100), ("a-c", 100), ("c-b", 100), ("a-b#2", 100)]);
-    let id = booked(&mut line, 0, 40, (0, 0));
+    let id = line.book(0, 40, (0, 0));
     let working = line.world.path(id);
     assert_eq!(changed(&mut line, id, protect(Some(protection()))), Ok(((0, 0), vec![])));
     assert_eq!(paths(&line, id), (working.clone(), Some(1)));

@@ -7,16 +7,6 @@ use super::*;
 use crate::foresee;
 use crate::preemption_notice::PreemptionNotice;
 
-fn admitted(line: &mut Timeline, class: u8, bandwidth: u64, (from, until): (u64, u64)) -> AllocationId {
-    let mut asked = request("a", "b", class, bandwidth);
-    asked.attributes.starts_at = (from > 0).then_some(Millis(from));
-    asked.attributes.expires_at = (until > 0).then_some(Millis(until));
-    match line.ask(asked) {
-        Event::Admitted { allocation, .. } => allocation.id,
-        other => panic!("{other:?}"),
-    }
-}
-
 fn foreseen(line: &Timeline, until: u64) -> BTreeMap<AllocationId, PreemptionNotice> {
     foresee(&line.world.state, Millis(until), &mut Workspace::default())
 }
@@ -33,9 +23,9 @@ fn look(line: &mut Timeline, until: u64) -> Result<Event, Refusal> {
 #[test]
 fn who_will_be_preempted_has_notice_and_then_is() {
     let mut line = Timeline::new(&[("a-b", 100)], model(ModelKind::Rdm, &[60, 40]));
-    let brief = admitted(&mut line, 0, 40, (0, 10));
-    let lasting = admitted(&mut line, 0, 60, (0, 0));
-    let by = admitted(&mut line, 1, 40, (10, 20));
+    let brief = line.book(0, 40, (0, 10));
+    let lasting = line.book(0, 60, (0, 0));
+    let by = line.book(1, 40, (10, 20));
     assert_eq!(foreseen(&line, 100), BTreeMap::new(), "what ends before the start makes room enough");
     let never = AllocationChange { expires_at: Some(None), ..AllocationChange::default() };
     line.run(change(brief, never)).unwrap();
@@ -61,8 +51,8 @@ fn who_will_be_preempted_has_notice_and_then_is() {
 #[test]
 fn a_notice_is_lifted_when_the_booking_is_released() {
     let mut line = Timeline::new(&[("a-b", 100)], model(ModelKind::Rdm, &[60, 40]));
-    let low = admitted(&mut line, 0, 100, (5, 0));
-    let by = admitted(&mut line, 1, 40, (10, 20));
+    let low = line.book(0, 100, (5, 0));
+    let by = line.book(1, 40, (10, 20));
     look(&mut line, 100).unwrap();
     assert_eq!(line.world.state.notices().of(low).map(|notice| notice.by), Some(by), "bookings have notice, too");
     line.run(Command::Release { id: by }).unwrap();
