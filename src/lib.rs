@@ -31,9 +31,9 @@
 //! | room | what it is | may touch | may not |
 //! |---|---|---|---|
 //! | [`journal`] | memory: append a batch, read it back, snapshots, samples of links. Events are stored in names; the stored form is private to this room | sqlx, serde, kernel | interpreting an event, a clock, retrying a conflict |
-//! | [`auth`] | who asks and what they may do: tokens, roles, one table from operations to roles | journal, api, kernel | HTTP words, what a decision is about |
+//! | [`auth`] | who asks and what they may do: tokens, certificates, roles, one table from operations to roles | journal, api, kernel | HTTP words, what a decision is about |
 //! | [`southbound`] | hands: rules go into switches through a controller, and what switches report comes back | reqwest, its dialect's JSON, kernel, of api which addresses nobody is to lead us to | choosing a path, a rule or an order; remembering anything between calls |
-//! | [`app`] | order: the single writer with group commit, the follower, housekeeping, planned maintenance, samples of links, leadership, one worker a controller that keeps the switches as the kernel says, the task of the QoS scheduler (what it decides is in [`kernel::scheduler`]). The only room that changes state | kernel, journal, southbound, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
+//! | [`app`] | order: the single writer with group commit, the follower, housekeeping, planned maintenance, notices of preemption, samples of links, leadership, one worker a controller that keeps the switches as the kernel says, the task of the QoS scheduler (what it decides is in [`kernel::scheduler`]). The only room that changes state | kernel, journal, southbound, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
 //! | [`aggregator_mqtt`] | speech over publish and subscribe: metadata of aggregators in, retained rates out, birth and will; what the service decides for its broker | app, auth, api, kernel, formats, mqtt | journal, any decision beyond "does this parse" |
 //! | [`http`] | speech: parse, submit, render. One resource a file. The page at `/` is built from `dashboard/`: TypeScript, a client of `/v1` like any other; the binary holds its `dist/` | app, auth, api, kernel, formats, optimizer, of mqtt what a topic filter is and what the broker tells operators | journal, any decision beyond "does this parse" |
 //! | [`cli`] | one file a subcommand; [`cli::demo`] plays the scenario of PSIoT-Orch with all parts as processes of their own | service, api, formats, kernel, gateway | |
@@ -61,9 +61,9 @@
 //!
 //! [`kernel::intent`] says which rules and meters each switch should hold for the allocations with a flow, and which steps
 //! lead there from what it is seen to hold. Labels and meters follow from the journal, so that no two living allocations
-//! share one; what other programs have on a switch is known and left alone. A worker in [`app`] reads, asks, and has a driver
+//! of a topology share one; what other programs have on a switch is known and left alone. A worker in [`app`] reads, asks, and has a driver
 //! in [`southbound`] take the steps; it chooses nothing. Of several instances one leads a controller, in a term that is an
-//! event, and the others only read. Controllers are hard state. Where an allocation stands with the switches (`installing`,
+//! event, and the others only read; so does one schedule aggregators. Controllers are hard state. Where an allocation stands with the switches (`installing`,
 //! `rerouting`, `degraded`, and why) is soft state beside the books, with an entry only for those that are not in force: a
 //! million allocations without a controller cost nothing.
 //!

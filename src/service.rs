@@ -333,7 +333,7 @@ async fn authenticator(config: &Config, app: &App, journal: Journal) -> Result<A
     complete_authenticator(authenticator.with_certificates(certificates), &config.access, config.listen)
 }
 
-/// With what the configuration says besides. Where somebody has to be asked, there has to be somebody who can answer.
+/// With what the configuration says besides. Where a credential is needed, one has to be known.
 fn complete_authenticator(
     authenticator: Authenticator,
     access: &AccessConfig,
@@ -344,7 +344,7 @@ fn complete_authenticator(
         Some(settings) => authenticator.with_provider(settings)?,
         None => authenticator,
     };
-    if authenticator.is_required() && !authenticator.knows_somebody() {
+    if authenticator.is_required() && !authenticator.has_credentials() {
         return Err(ServiceError::NoTokens);
     }
     if !authenticator.is_required() && !listen.ip().is_loopback() {

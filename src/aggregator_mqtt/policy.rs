@@ -65,7 +65,7 @@ impl AccessPolicy for BrokerPolicy {
     fn is_well_formed(&self, topic: &str, payload: &[u8]) -> bool {
         let id = match topics::read(topic) {
             Ok(AggregatorTopicName { id, kind: TopicKind::Metadata }) => id,
-            // There is nobody of this id to be told.
+            // No aggregator has this id, so that none is told.
             Err(TopicError::Id(_)) => return false,
             Ok(_) | Err(TopicError::Form) => return true,
         };

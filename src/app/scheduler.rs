@@ -191,7 +191,7 @@ impl AggregatorViews {
         look(&self.views.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Shows no aggregator any more: another instance does. Whoever watches one is told that the channel is closed.
+    /// Shows no aggregator any more: another instance does. Channels of those that are watched are closed.
     fn clear(&self) {
         self.views.write().unwrap_or_else(PoisonError::into_inner).clear();
     }

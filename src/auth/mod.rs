@@ -97,7 +97,7 @@ impl Authenticator {
     }
 
     /// Whether a credential could let anybody in.
-    pub fn knows_somebody(&self) -> bool {
+    pub fn has_credentials(&self) -> bool {
         let has_tokens = self.tokens.as_ref().is_some_and(|tokens| !tokens.is_empty());
         has_tokens || self.administrator.is_some() || self.provider.is_some() || !self.certificates.is_empty()
     }

@@ -114,17 +114,17 @@ impl AccessConfig {
     }
 
     /// Whether somebody is known besides the tokens of the database.
-    fn knows_somebody(&self) -> bool {
+    fn has_credentials(&self) -> bool {
         self.admin_token.is_some() || self.oidc_issuer.is_some() || !self.certificates.is_empty()
     }
 
     /// The same, where it is decided whether a token is needed at an address.
     ///
     /// # Errors
-    /// Somebody would have to be asked there, and nobody is known; or the administrator's token could be guessed.
+    /// A credential would be needed there, and none is known; or the administrator's token could be guessed.
     pub(crate) fn in_force_at(&self, listen: SocketAddr) -> Result<Self, ConfigError> {
-        // That MQTT asks nobody is no reason to ask nobody here, where a credential is known.
-        let is_closed = self.authentication.is_none() && !listen.ip().is_loopback() && self.knows_somebody();
+        // MQTT without credentials is no reason to need none here, where one is known.
+        let is_closed = self.authentication.is_none() && !listen.ip().is_loopback() && self.has_credentials();
         let authentication = Some(if is_closed { Authentication::Required } else { self.in_force(listen)? });
         self.check_admin_token()?;
         Ok(Self { authentication, ..self.clone() })
@@ -142,7 +142,7 @@ impl AccessConfig {
             Some(Authentication::Required) => Ok(Authentication::Required),
             _ if self.is_insecure() => Ok(Authentication::Optional),
             _ if listen.ip().is_loopback() => Ok(Authentication::Optional),
-            None if self.knows_somebody() => Ok(Authentication::Required),
+            None if self.has_credentials() => Ok(Authentication::Required),
             _ => Err(ConfigError::Unprotected { listen }),
         }
     }

@@ -268,7 +268,7 @@ impl FromRef<ApiState> for BrokerState {
     }
 }
 
-/// The broker that a request is for, whoever asks being known.
+/// The broker that a request is for, after the principal is known.
 pub(super) struct OperatedBroker(Broker);
 
 impl<S: Send + Sync> FromRequestParts<S> for OperatedBroker

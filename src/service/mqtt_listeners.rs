@@ -139,7 +139,7 @@ async fn reload_access(broker: Broker, doors: MqttListenerConfig, policy: Option
 /// How long a client stays at most whose certificate has expired.
 const CERTIFICATES_CHECKED_EVERY: Duration = Duration::from_secs(60);
 
-/// Whoever came in with a token goes when it is revoked, and with a certificate when that has expired.
+/// A client that came in with a token is sent away when that is revoked, and one with a certificate when that has expired.
 async fn recheck_principals(broker: Broker, tokens: Option<TokenStore>, policy: Arc<BrokerPolicy>) {
     let mut changes = tokens.as_ref().map(TokenStore::changes);
     loop {

@@ -49,7 +49,7 @@ pub struct ReplicaConfig {
 pub struct OperatorConfig {
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// Who may come in; whether somebody is asked is decided.
+    /// Which credentials are known; whether one is needed is decided.
     pub access: AccessConfig,
     /// Names under which it is asked from elsewhere.
     pub public_hosts: Vec<String>,
@@ -81,7 +81,7 @@ impl BrokerReplica {
     /// An address cannot be had, or is none.
     pub async fn build(config: &ReplicaConfig) -> Result<Self, ServiceError> {
         let certificates = Arc::new(certificates::principals(&config.certificates)?);
-        // Where there is no service, nobody reads what aggregators would be told.
+        // Without a service around it, what aggregators would be told has no reader.
         let (policy, _) = BrokerPolicy::new(None, certificates);
         let doors = MqttListeners::open(config.mqtt_listen, &config.doors, Some(policy), None).await?;
         let http = match config.listen {

@@ -72,7 +72,7 @@ struct SchedulerTask {
     retry_in: Option<Duration>,
     /// The levels of topologies of which a line in the log says that they have no rate.
     unserved: BTreeSet<(Name, QosLevel, UnservedCause)>,
-    /// How long there may be nothing to schedule before scheduling is left to whoever hears of an aggregator.
+    /// How long there may be nothing to schedule before scheduling is left to the instance that next hears of an aggregator.
     idle_max: Duration,
     idle_since: Option<Instant>,
 }

@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(access.admit_certificate(&nobody).unwrap().unwrap_err(), Reason::NotAuthorized);
         let by_token = access.admit(Some("any"), Some(b"token"), far).await.unwrap();
         assert!(by_token.may_publish("c", "of/token") && !by_token.may_publish("c", "of/any"));
-        // Whom no rules are for may what is its own, and what nobody owns.
+        // A client for which there are no rules may use its own topics, and those without an owner.
         let alice = access.admit(Some("alice"), Some(b"secret"), far).await.unwrap();
         assert!(alice.may_publish("c", "of/alice") && !alice.may_publish("c", "of/plant"));
         for principal in [&by_certificate, &by_token, &alice] {

@@ -227,7 +227,9 @@ fn is_met(state: &State, allocation: &Allocation, link: LinkIx) -> bool {
 /// What is admitted or changed comes on no link that is closed then, if it was not to be there before.
 fn check_closures(before: &State, event: &Event) {
     let (Event::Admitted { allocation, .. } | Event::Resized { allocation, .. }) = event else { return };
-    let was_met = |link| before.allocation(allocation.id).is_some_and(|old| is_met(before, old, link));
+    let was_met = |link| {
+        before.allocation(allocation.id).is_some_and(|old| old.links().contains(&link) && is_met(before, old, link))
+    };
     for link in allocation.links().iter() {
         assert!(was_met(*link) || !is_closed(before, allocation, *link), "{allocation:?}");
     }

@@ -35,7 +35,7 @@ for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LI
   if owner and owner ~= '' then
     redis.call('ZREM', P .. 'exp', client)
   elseif session_call('ZCARD', P .. 'k:' .. client) > LET_GO_MAX and not has_share(client) then
-    -- A long queue goes in parts: whoever comes back finds that the session has ended.
+    -- A long queue goes in parts: a client that comes back finds that the session has ended.
     redis.call('HSET', P .. 's:' .. client, 'ending', 1)
     release_bodies(client, '-inf', '+inf', LET_GO_MAX)
   else
