@@ -46,9 +46,12 @@ pub(super) async fn run(app: App) {
     loop {
         let sent = Instant::now();
         let beat = app.inner.journal.beat(leadership.instance(), POLL_MAX).await;
+        if let Ok(beat) = &beat {
+            app.inner.clock.follow_database(beat.database_time, sent.into_std());
+        }
         let is_up_to_date = follow(&app).await;
         match beat {
-            Ok(ages) if is_up_to_date => leadership.confirm(sent, ages),
+            Ok(beat) if is_up_to_date => leadership.confirm(sent, beat.ages),
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "the database does not take a heartbeat"),
         }

@@ -108,7 +108,14 @@ async fn trim(app: &App, retention: &Retention, trusted: &mut Option<Sequence>) 
         && let newest @ Some(_) = journal.snapshot_sequence().await?
     {
         if *trusted != newest {
-            *trusted = Some(journal.read_snapshot().await?.0.sequence());
+            match journal.read_snapshot().await {
+                Ok((state, _)) => *trusted = Some(state.sequence()),
+                Err(damage @ JournalError::BadSnapshot { .. }) => {
+                    tracing::error!(error = %damage, "the newest snapshot is damaged: another one is written");
+                    snapshot(app).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
         let snapshot = trusted.unwrap_or(Sequence(0));
         while !stop.is_cancelled() && journal.forget_some_events(retention, app.now(), snapshot).await? > 0 {}

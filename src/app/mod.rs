@@ -23,7 +23,7 @@ mod clock;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Mutex, Semaphore, broadcast, mpsc, oneshot};
@@ -76,6 +76,8 @@ const LOST_SWITCH_AFTER: Duration = Duration::from_secs(10);
 const WAIT_TO_RESTORE: Duration = Duration::from_secs(10);
 /// How long before planned maintenance begins its links are left, unless something else is said.
 const MAINTENANCE_LEAD: Duration = Duration::from_secs(60);
+/// How long the database may take at the start to say what time it is.
+const DATABASE_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long an idempotency key is remembered.
 pub const RECEIPT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -209,6 +211,15 @@ impl App {
         let stop = CancellationToken::new();
         let (scheduler, inbox) = Scheduler::new();
         let leadership = Leadership::new(leadership::new_instance()?, !journal.is_shared());
+        let clock = Clock::new();
+        if journal.is_shared() {
+            let sent = Instant::now();
+            let beat = journal.beat(leadership.instance(), DATABASE_TIME_MAX).await?;
+            clock.follow_database(beat.database_time, sent);
+        }
+        if let Some(last) = journal.last_event_at().await? {
+            clock.compare_with_last_event(last);
+        }
         let controllers = reconcile::Controllers::new();
         controllers.add_new(&state);
         let inner = AppInner {
@@ -223,7 +234,7 @@ impl App {
             deadline: options.deadline,
             commits,
             journal,
-            clock: Clock::new(),
+            clock,
             scheduler,
             stop: stop.clone(),
             leadership,
@@ -337,6 +348,11 @@ impl App {
     /// Now, as the writer sees it.
     pub fn now(&self) -> Millis {
         self.inner.clock.now()
+    }
+
+    /// See [`Clock::stepped_ms`].
+    fn clock_stepped_ms(&self) -> i64 {
+        self.inner.clock.stepped_ms()
     }
 
     /// How many submissions wait for the writer.

@@ -63,6 +63,22 @@ impl ChainDigest {
     }
 }
 
+/// The checksum of a snapshot's parts, taken in their order: SHA-256 over the length and the bytes of each.
+#[derive(Clone, Default)]
+pub(super) struct PartsDigest(Sha256);
+
+impl PartsDigest {
+    pub(super) fn add(&mut self, part: &str) {
+        self.0.update((part.len() as u64).to_be_bytes());
+        self.0.update(part);
+    }
+
+    /// Of the parts so far, as its column has it.
+    pub(super) fn text(&self) -> String {
+        ChainDigest(self.0.clone().finalize().into()).to_string()
+    }
+}
+
 impl fmt::Display for ChainDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

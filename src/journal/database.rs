@@ -31,7 +31,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// How long that answer may take.
 const PING_MAX: Duration = Duration::from_millis(500);
 
-const SQLITE_MIGRATIONS: [&str; 7] = [
+const SQLITE_MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/sqlite/0001_journal.sql"),
     include_str!("../../migrations/sqlite/0002_annotations.sql"),
     include_str!("../../migrations/sqlite/0003_outcomes.sql"),
@@ -39,8 +39,9 @@ const SQLITE_MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/sqlite/0005_retention_and_chain.sql"),
     include_str!("../../migrations/sqlite/0006_replicas.sql"),
     include_str!("../../migrations/sqlite/0007_link_history.sql"),
+    include_str!("../../migrations/sqlite/0008_snapshot_checksum.sql"),
 ];
-const POSTGRES_MIGRATIONS: [&str; 7] = [
+const POSTGRES_MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/postgres/0001_journal.sql"),
     include_str!("../../migrations/postgres/0002_annotations.sql"),
     include_str!("../../migrations/postgres/0003_outcomes.sql"),
@@ -48,6 +49,7 @@ const POSTGRES_MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/postgres/0005_retention_and_chain.sql"),
     include_str!("../../migrations/postgres/0006_replicas.sql"),
     include_str!("../../migrations/postgres/0007_link_history.sql"),
+    include_str!("../../migrations/postgres/0008_snapshot_checksum.sql"),
 ];
 
 /// One database or the other. Code for both stands once, in [`on_either`](super::on_either).

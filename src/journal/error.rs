@@ -226,6 +226,9 @@ pub enum SnapshotError {
     /// An allocation that does not fit.
     #[error("the part contradicts the parts before it")]
     Contradiction(#[from] ApplyError),
+    /// Parts that are not those that were written.
+    #[error("the parts up to this one are not the ones that were written: their digest does not match")]
+    Checksum,
     /// Another number of allocations than the head says.
     #[error("the snapshot has {found} allocations instead of {wanted}")]
     Count {

@@ -62,6 +62,7 @@ pub use batch::{Receipt, RecordBatch};
 pub use chain::{ChainDigest, ChainHead};
 pub use error::{AppendError, BatchError, JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};
 pub use history::{Past, PastFilter};
+pub use replica::Heartbeat;
 pub use link_history::{LinkSampling, SampleChange, SampleResolution, SampledLink, SampledTopology};
 pub use retention::{EVENTS_FORGOTTEN_AT_ONCE, LinkHistoryAges, Retention};
 pub use stored_event::StoredEvent;
@@ -236,6 +237,16 @@ impl Journal {
         let (last, digest) = row.unwrap_or((0, None));
         let sequence = Sequence(number("journal", last, last)?);
         Ok(ChainHead { sequence, digest: ChainDigest::of_column(digest.as_ref()) })
+    }
+
+    /// When the last event happened, if any is there.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn last_event_at(&self) -> Result<Option<Millis>, JournalError> {
+        let at: Option<i64> =
+            on_reader!(self, |connection| sqlx::query_scalar(statement::LAST_AT).fetch_optional(connection).await?);
+        at.map(|at| Ok(Millis(number("journal", 0, at)?))).transpose()
     }
 
     /// The digest of an event that is there, or that a snapshot stands for; all zero if it has none.

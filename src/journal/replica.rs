@@ -3,18 +3,28 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::column::number;
 use super::database::within;
 use super::error::JournalError;
 use super::{Journal, on_either, statement};
 use kernel::id::Name;
+use kernel::units::Millis;
+
+/// What the database answers to a heartbeat.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    /// How long ago the heartbeat before of each instance was.
+    pub ages: BTreeMap<Name, Duration>,
+    pub database_time: Millis,
+}
 
 impl Journal {
-    /// Says that this instance lives; how long ago each instance on the database last said so, this one as it was before.
+    /// Says that this instance lives.
     ///
     /// # Errors
     /// The database failed, or did not answer within `deadline`. SQLite's has one instance and no heartbeats.
-    pub async fn beat(&self, instance: &Name, deadline: Duration) -> Result<BTreeMap<Name, Duration>, JournalError> {
-        let ages: Vec<(String, i64)> = on_either!(&*self.database, |connections| {
+    pub async fn beat(&self, instance: &Name, deadline: Duration) -> Result<Heartbeat, JournalError> {
+        let rows: Vec<(Option<String>, Option<i64>, i64)> = on_either!(&*self.database, |connections| {
             let mut guard = connections.probe.lock().await;
             let done = within(deadline, async {
                 let query = sqlx::query_as(statement::BEAT_POSTGRES).bind(instance.as_str());
@@ -23,11 +33,13 @@ impl Journal {
             let done = done.await;
             guard.keep_if_done(done)?
         });
-        let age = |(instance, age_ms): (String, i64)| {
-            let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
-            Some((Name::new(&instance).ok()?, age))
+        let now_ms = rows.first().map_or(0, |row| row.2);
+        let age = |(instance, age_ms, _): (Option<String>, Option<i64>, i64)| {
+            let age = Duration::from_millis(u64::try_from(age_ms?).unwrap_or(0));
+            Some((Name::new(&instance?).ok()?, age))
         };
-        Ok(ages.into_iter().filter_map(age).collect())
+        let ages = rows.into_iter().filter_map(age).collect();
+        Ok(Heartbeat { ages, database_time: Millis(number("replica", 0, now_ms)?) })
     }
 
     /// Says that this instance is no more.

@@ -4,8 +4,9 @@
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::chain::ChainDigest;
+use super::column::column;
 use super::error::{JournalError, SnapshotError};
-use super::snapshot::{SnapshotHead, SnapshotLoader};
+use super::snapshot::{SnapshotHead, SnapshotHeadRow, SnapshotLoader};
 use super::stored_event::{JournalRow, StoredEvent};
 use super::{Journal, on_either, statement};
 use kernel::apply::apply;
@@ -40,12 +41,12 @@ impl Journal {
     }
 
     /// As [`Journal::restore`], with the digest of the last event. A row that is not the one that was written is told in the
-    /// log.
+    /// log, and so is a snapshot that is damaged: the one before it is read then, or every event.
     ///
     /// # Errors
     /// As [`Journal::restore`].
     pub async fn restore_with_digest(&self) -> Result<(State, ChainDigest), JournalError> {
-        self.read_state(ReadScope::All).await
+        self.read_or_fall_back().await
     }
 
     /// The state of the newest complete snapshot, and the digest of its event; an empty one if there is none.
@@ -53,31 +54,58 @@ impl Journal {
     /// # Errors
     /// The database failed, or the snapshot is damaged.
     pub async fn read_snapshot(&self) -> Result<(State, ChainDigest), JournalError> {
-        self.read_state(ReadScope::SnapshotAlone).await
+        self.read_since(ReadScope::SnapshotAlone, i64::MAX).await
     }
 
-    async fn read_state(&self, scope: ReadScope) -> Result<(State, ChainDigest), JournalError> {
+    /// The events between the newest snapshot, if that is damaged, and the one before may not be kept any more.
+    async fn read_or_fall_back(&self) -> Result<(State, ChainDigest), JournalError> {
+        let damage = match self.read_since(ReadScope::All, i64::MAX).await {
+            Err(JournalError::BadSnapshot { at, part, error }) => (at, part, error),
+            other => return other,
+        };
+        let (at, part, error) = damage;
+        tracing::error!(event = at.0, part, %error, "the snapshot is damaged: the one before it, or every event, is read instead");
+        let mut before = at;
+        loop {
+            match self.read_since(ReadScope::All, column(before.0)?).await {
+                Ok((state, digest)) if state.sequence() >= at => return Ok((state, digest)),
+                Err(JournalError::BadSnapshot { at: older, .. }) if older < before => before = older,
+                Ok(_) | Err(JournalError::BadSnapshot { .. } | JournalError::Contradiction(_)) => {
+                    return Err(JournalError::BadSnapshot { at, part, error });
+                }
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    /// The state by the newest snapshot before an event.
+    async fn read_since(&self, scope: ReadScope, before: i64) -> Result<(State, ChainDigest), JournalError> {
         let (chunks, waiting) = channel(CHUNKS_WAITING);
         let building = tokio::task::spawn_blocking(move || build(waiting));
-        let read = self.read_all(scope, chunks).await;
+        let read = self.read_all(scope, before, chunks).await;
         let built = building.await?;
         read?;
         built
     }
 
     /// Reads everything in one state of the database. If the builder has stopped with an error, so does this.
-    async fn read_all(&self, scope: ReadScope, chunks: Sender<SnapshotChunk>) -> Result<(), JournalError> {
+    async fn read_all(
+        &self,
+        scope: ReadScope,
+        before: i64,
+        chunks: Sender<SnapshotChunk>,
+    ) -> Result<(), JournalError> {
         on_either!(&*self.database, |connections| {
             let mut guard = connections.reader().await;
             let connection = guard.connection().await?;
             sqlx::raw_sql(connections.begin_read).execute(&mut *connection).await?;
-            let head: Option<SnapshotHead> =
-                sqlx::query_as(statement::SNAPSHOT_HEAD).fetch_optional(&mut *connection).await?;
+            let head: Option<SnapshotHeadRow> =
+                sqlx::query_as(statement::SNAPSHOT_HEAD).bind(before).fetch_optional(&mut *connection).await?;
             let mut after = 0;
-            if let Some(head) = head {
-                after = head.0;
-                for part in 0..head.1 {
-                    let query = sqlx::query_scalar(statement::SNAPSHOT_PART).bind(head.0).bind(part);
+            if let Some(head) = head.map(SnapshotHead::from) {
+                after = head.sequence;
+                for part in 0..head.parts {
+                    let query = sqlx::query_scalar(statement::SNAPSHOT_PART).bind(head.sequence).bind(part);
                     let body: Option<String> = query.fetch_optional(&mut *connection).await?;
                     let body = body.ok_or_else(|| missing(&head, part))?;
                     if chunks.send(SnapshotChunk::Part(head.clone(), part, body)).await.is_err() {
@@ -106,7 +134,7 @@ impl Journal {
 }
 
 fn missing(head: &SnapshotHead, part: i64) -> JournalError {
-    let at = Sequence(head.0.unsigned_abs());
+    let at = Sequence(head.sequence.unsigned_abs());
     JournalError::BadSnapshot { at, part, error: Box::new(SnapshotError::Missing) }
 }
 
@@ -116,7 +144,7 @@ fn build(mut waiting: Receiver<SnapshotChunk>) -> Result<(State, ChainDigest), J
     while let Some(chunk) = waiting.blocking_recv() {
         match chunk {
             SnapshotChunk::Part(head, part, body) => {
-                digest = ChainDigest::of_column(head.3.as_ref());
+                digest = ChainDigest::of_column(head.digest.as_ref());
                 loader.add_part(&head, part, &body)?;
             }
             SnapshotChunk::Rows(rows) => {

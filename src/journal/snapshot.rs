@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::chain::ChainDigest;
+use super::chain::{ChainDigest, PartsDigest};
 use super::column::{column, number};
 use super::database::within;
 use super::decode::controller as read_controller;
@@ -27,8 +27,26 @@ use kernel::{NetworkSnapshot, State};
 /// How many allocations one part holds.
 const PART_ALLOCATIONS: usize = 10_000;
 
-/// The head of a complete snapshot: sequence, parts, allocations, digest.
-pub(super) type SnapshotHead = (i64, i64, i64, Option<String>);
+/// The head of a complete snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct SnapshotHead {
+    pub(super) sequence: i64,
+    pub(super) parts: i64,
+    allocations: i64,
+    /// That of the last event.
+    pub(super) digest: Option<String>,
+    /// That of all parts; older versions did not write it.
+    checksum: Option<String>,
+}
+
+/// As its row has it.
+pub(super) type SnapshotHeadRow = (i64, i64, i64, Option<String>, Option<String>);
+
+impl From<SnapshotHeadRow> for SnapshotHead {
+    fn from((sequence, parts, allocations, digest, checksum): SnapshotHeadRow) -> Self {
+        Self { sequence, parts, allocations, digest, checksum }
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct NetworkForm {
@@ -78,7 +96,7 @@ struct ControllerForm {
 
 impl Journal {
     /// Writes a state of this journal, part by part so that no append waits for the whole, and deletes the snapshots before
-    /// it.
+    /// it but one, to which a start falls back where this one is damaged.
     ///
     /// # Errors
     /// The database failed. What was written of the snapshot does not count then.
@@ -107,6 +125,8 @@ impl Journal {
         let sequence = column(state.sequence().0)?;
         let version = state.clone();
         let body = tokio::task::spawn_blocking(move || first_part(&version)).await??;
+        let mut checksum = PartsDigest::default();
+        checksum.add(&body);
         self.put_part(sequence, 0, &body).await?;
         let topologies =
             TopologyCache::of(state.networks().map(|(name, network)| (name.clone(), Arc::clone(network.topology()))));
@@ -117,12 +137,14 @@ impl Journal {
             after = Some(last.id);
             let (topologies, version) = (topologies.clone(), state.clone());
             let body = tokio::task::spawn_blocking(move || allocations_part(&topologies, &chunk, &version)).await??;
+            checksum.add(&body);
             self.put_part(sequence, parts, &body).await?;
             parts += 1;
         }
         let allocations = i64::try_from(state.allocation_count()).unwrap_or(i64::MAX);
         let written = on_bulk!(self, |connection| {
-            let query = sqlx::query(head).bind(sequence).bind(parts).bind(allocations).bind(digest.to_string());
+            let query = sqlx::query(head).bind(sequence).bind(parts).bind(allocations);
+            let query = query.bind(digest.to_string()).bind(checksum.text());
             query.execute(connection).await?.rows_affected()
         });
         if written == 0 {
@@ -188,15 +210,17 @@ fn first_part(state: &State) -> Result<String, JournalError> {
 #[derive(Default)]
 pub(super) struct SnapshotLoader {
     topologies: TopologyCache,
+    checksum: PartsDigest,
     pub(super) state: State,
 }
 
 impl SnapshotLoader {
     /// Adds the next part of a snapshot.
     pub(super) fn add_part(&mut self, head: &SnapshotHead, part: i64, body: &str) -> Result<(), JournalError> {
-        let at = Sequence(number("snapshot_head", head.0, head.0)?);
+        let at = Sequence(number("snapshot_head", head.sequence, head.sequence)?);
+        self.checksum.add(body);
         let done = if part == 0 { self.networks(at, body) } else { self.allocations(body) };
-        let done = done.and_then(|()| if part + 1 == head.1 { self.count(head.2) } else { Ok(()) });
+        let done = done.and_then(|()| if part + 1 == head.parts { self.check(head) } else { Ok(()) });
         done.map_err(|error| JournalError::BadSnapshot { at, part, error: Box::new(error) })
     }
 
@@ -232,7 +256,8 @@ impl SnapshotLoader {
         let topologies = networks.iter().map(|network| (network.name.clone(), Arc::clone(&network.topology)));
         let topologies = TopologyCache::of(topologies);
         let scheduler = first.scheduler.as_ref().map(SchedulerTermRecord::read).unwrap_or_default();
-        *self = Self { topologies, state: State::from_networks(at, networks, controllers, tenants, scheduler) };
+        self.topologies = topologies;
+        self.state = State::from_networks(at, networks, controllers, tenants, scheduler);
         let notices = first.notices.iter().map(NoticeRecord::read);
         self.state.restore_notices(notices.filter_map(|(id, notice)| Some((id, notice?))));
         Ok(())
@@ -245,11 +270,15 @@ impl SnapshotLoader {
         Ok(self.state.restore_allocations(allocations)?)
     }
 
-    fn count(&self, wanted: i64) -> Result<(), SnapshotError> {
-        let found = self.state.allocation_count();
-        if i64::try_from(found).is_ok_and(|found| found == wanted) {
-            return Ok(());
+    /// Whether all parts are what the head says.
+    fn check(&self, head: &SnapshotHead) -> Result<(), SnapshotError> {
+        let (found, wanted) = (self.state.allocation_count(), head.allocations);
+        if !i64::try_from(found).is_ok_and(|found| found == wanted) {
+            return Err(SnapshotError::Count { found, wanted });
         }
-        Err(SnapshotError::Count { found, wanted })
+        match &head.checksum {
+            Some(checksum) if *checksum != self.checksum.text() => Err(SnapshotError::Checksum),
+            _ => Ok(()),
+        }
     }
 }

@@ -184,32 +184,34 @@ pub(super) const RECEIPTS_FORGET: &str = "DELETE FROM receipt WHERE at_ms < $1";
 pub(super) const SNAPSHOT_PUT: &str = "INSERT INTO snapshot (sequence, part, body) VALUES ($1, $2, $3) \
     ON CONFLICT (sequence, part) DO UPDATE SET body = excluded.body";
 
-/// `$1` sequence, `$2` parts, `$3` allocations, `$4` digest. Writes nothing if the event has another digest or is not there.
-pub(super) const SNAPSHOT_COMPLETE: &str = "INSERT INTO snapshot_head (sequence, parts, allocations, digest) \
-    SELECT $1, $2, $3, $4 WHERE COALESCE((SELECT digest FROM journal WHERE sequence = $1), \
+/// `$1` sequence, `$2` parts, `$3` allocations, `$4` digest, `$5` checksum. Writes nothing if the event has another digest or is not there.
+pub(super) const SNAPSHOT_COMPLETE: &str = "INSERT INTO snapshot_head (sequence, parts, allocations, digest, checksum) \
+    SELECT $1, $2, $3, $4, $5 WHERE COALESCE((SELECT digest FROM journal WHERE sequence = $1), \
     (SELECT digest FROM snapshot_head WHERE sequence = $1), \
     '0000000000000000000000000000000000000000000000000000000000000000') = $4 \
     ON CONFLICT (sequence) DO UPDATE SET parts = excluded.parts, allocations = excluded.allocations, \
-    digest = excluded.digest";
+    digest = excluded.digest, checksum = excluded.checksum";
 
 /// As [`SNAPSHOT_COMPLETE`], in a journal without events, that is to go on after the snapshot.
-pub(super) const SNAPSHOT_BASE: &str = "INSERT INTO snapshot_head (sequence, parts, allocations, digest) \
-    SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT 1 FROM journal)";
+pub(super) const SNAPSHOT_BASE: &str = "INSERT INTO snapshot_head (sequence, parts, allocations, digest, checksum) \
+    SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM journal)";
 
-/// The newest complete snapshot that stands on the journal's events.
-pub(super) const SNAPSHOT_HEAD: &str = "SELECT sequence, parts, allocations, digest FROM snapshot_head \
-    WHERE COALESCE((SELECT digest FROM journal WHERE journal.sequence = snapshot_head.sequence), digest, '') \
+/// The newest complete snapshot before `$1` that stands on the journal's events.
+pub(super) const SNAPSHOT_HEAD: &str = "SELECT sequence, parts, allocations, digest, checksum FROM snapshot_head \
+    WHERE sequence < $1 AND COALESCE((SELECT digest FROM journal WHERE journal.sequence = snapshot_head.sequence), digest, '') \
     = COALESCE(digest, '') ORDER BY sequence DESC LIMIT 1";
 
 /// `$1` sequence, `$2` part.
 pub(super) const SNAPSHOT_PART: &str = "SELECT body FROM snapshot WHERE sequence = $1 AND part = $2";
 
-/// The heads before `$1`.
-pub(super) const SNAPSHOT_HEADS_FORGET: &str = "DELETE FROM snapshot_head WHERE sequence < $1";
+/// The heads before the last one before `$1`.
+pub(super) const SNAPSHOT_HEADS_FORGET: &str = "DELETE FROM snapshot_head WHERE sequence < \
+    (SELECT MAX(sequence) FROM snapshot_head WHERE sequence < $1)";
 
-/// Some parts before `$1`, few enough that no writer waits long.
+/// Some parts before `$1` without a head, few enough that no writer waits long.
 pub(super) const SNAPSHOT_PARTS_FORGET: &str = "DELETE FROM snapshot WHERE (sequence, part) IN \
-    (SELECT sequence, part FROM snapshot WHERE sequence < $1 ORDER BY sequence, part LIMIT 8)";
+    (SELECT sequence, part FROM snapshot WHERE sequence < $1 \
+    AND sequence NOT IN (SELECT sequence FROM snapshot_head) ORDER BY sequence, part LIMIT 8)";
 
 /// Whether the database takes writes: it answers, and is not a standby.
 pub(super) const PROBE_SQLITE: &str = "SELECT true";
@@ -218,21 +220,23 @@ pub(super) const PROBE_POSTGRES: &str =
     "SELECT NOT (pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean)";
 
 /// Sets the heartbeat of instance `$1`, forgets those of an hour ago, and tells how many milliseconds ago each was, as it was
-/// before.
+/// before, and in each row what time it is.
 pub(super) const BEAT_POSTGRES: &str = "WITH clock AS (SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT AS ms), \
     beat AS (INSERT INTO replica (instance, beat_at_ms) SELECT $1, ms FROM clock \
     ON CONFLICT (instance) DO UPDATE SET beat_at_ms = EXCLUDED.beat_at_ms), \
     old AS (DELETE FROM replica USING clock WHERE beat_at_ms < ms - 3600000 AND instance <> $1) \
-    SELECT instance, ms - beat_at_ms FROM replica, clock";
+    SELECT instance, ms - beat_at_ms, ms FROM clock LEFT JOIN replica ON true";
 
 /// `$1` the instance.
 pub(super) const BEATS_END: &str = "DELETE FROM replica WHERE instance = $1";
 
 /// How a session is set up on PostgreSQL. What is committed is on disk, whatever the server's default is. A replica that is
-/// cut off in the middle of something lets go of it within ten seconds, by the server's own clock.
+/// cut off in the middle of something lets go of it within ten seconds, by the server's own clock. The statement that is
+/// prepared is never run: where a pooler gives one session to several connections, the second one finds it there and fails.
 pub(super) const SESSION_POSTGRES: &str = "SET synchronous_commit = on; SET statement_timeout = '60s'; \
     SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'; SET tcp_keepalives_idle = 3; \
-    SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 2; SET tcp_user_timeout = '8s'";
+    SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 2; SET tcp_user_timeout = '8s'; \
+    PREPARE watermaster_session AS SELECT 1";
 
 /// The server's process behind this connection, and when it began.
 pub(super) const BACKEND_POSTGRES: &str =
@@ -262,6 +266,9 @@ pub(super) const BEGIN_READ_POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE R
 
 /// The event of the newest complete snapshot, or nothing.
 pub(super) const SNAPSHOT_NEWEST: &str = "SELECT MAX(sequence) FROM snapshot_head";
+
+/// When the last event happened.
+pub(super) const LAST_AT: &str = "SELECT at_ms FROM journal ORDER BY sequence DESC LIMIT 1";
 
 /// When the event of the newest complete snapshot happened.
 pub(super) const SNAPSHOT_AT: &str =

@@ -75,16 +75,26 @@ async fn damaged_rows_are_named() {
     body::damaged_rows_are_named(&journal, damage).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_chain_breaks_where_a_row_was_changed() {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = open(folder.path()).await;
-    let options = SqliteConnectOptions::new().filename(folder.path().join("deep/journal.db"));
-    let pool = SqlitePool::connect_with(options).await.unwrap();
-    let damage = async |text: &str| {
-        sqlx::query(sqlx::AssertSqlSafe(text.to_owned())).execute(&pool).await.unwrap();
-    };
-    body::the_chain_breaks_where_a_row_was_changed(&journal, damage).await;
+/// Each body runs on a journal of its own, and damages it behind its back.
+macro_rules! on_damaged_sqlite {
+    ($($name:ident)*) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let folder = tempfile::tempdir().unwrap();
+            let journal = open(folder.path()).await;
+            let options = SqliteConnectOptions::new().filename(folder.path().join("deep/journal.db"));
+            let pool = SqlitePool::connect_with(options).await.unwrap();
+            let damage = async |text: &str| {
+                sqlx::query(sqlx::AssertSqlSafe(text.to_owned())).execute(&pool).await.unwrap();
+            };
+            body::$name(&journal, damage).await;
+        }
+    )* };
+}
+
+on_damaged_sqlite! {
+    the_chain_breaks_where_a_row_was_changed
+    a_damaged_snapshot_is_passed_over
 }
 
 #[tokio::test]

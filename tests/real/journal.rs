@@ -101,16 +101,26 @@ async fn damaged_rows_are_named() {
     scratch.drop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_chain_breaks_where_a_row_was_changed() {
-    let scratch = Scratch::new().await;
-    let journal = scratch.open().await;
-    let damage = async |text: &str| {
-        let mut connection = scratch.options().connect().await.unwrap();
-        sqlx::query(AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
-    };
-    body::the_chain_breaks_where_a_row_was_changed(&journal, damage).await;
-    scratch.drop().await;
+/// Each body runs on a journal of its own, and damages it behind its back.
+macro_rules! on_damaged_postgres {
+    ($($name:ident)*) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let scratch = Scratch::new().await;
+            let journal = scratch.open().await;
+            let damage = async |text: &str| {
+                let mut connection = scratch.options().connect().await.unwrap();
+                sqlx::query(AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
+            };
+            body::$name(&journal, damage).await;
+            scratch.drop().await;
+        }
+    )* };
+}
+
+on_damaged_postgres! {
+    the_chain_breaks_where_a_row_was_changed
+    a_damaged_snapshot_is_passed_over
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,21 +23,23 @@ impl Running {
 
     /// At an address of this machine that others can reach.
     pub(crate) fn start_at(listen: &str, arguments: &[&str]) -> Self {
-        Self::start_as(listen, &[], arguments)
+        Self::start_as(listen, &[], arguments, Stdio::inherit())
     }
 
     /// With more variables in its environment.
     pub(crate) fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
-        Self::start_as("127.0.0.1:0", environment, arguments)
+        Self::start_as("127.0.0.1:0", environment, arguments, Stdio::inherit())
     }
 
-    fn start_as(listen: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+    /// With a file for its log besides.
+    pub(crate) fn start_as(listen: &str, environment: &[(&str, &str)], arguments: &[&str], log: Stdio) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_watermaster"))
             .args(["serve", "--listen", listen])
             .args(arguments)
             .env("RUST_LOG", "warn")
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -58,6 +60,11 @@ impl Running {
     pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+    }
+
+    /// Stops it, or lets it go on.
+    pub(crate) fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap().success());
     }
 
     pub(crate) fn terminate(mut self) {

@@ -67,6 +67,8 @@ struct SchedulerTask {
     next_turn: Millis,
     /// When the load of links is looked at next.
     next_look: Millis,
+    /// By how much the clock was set in all when it was read last.
+    stepped_ms: i64,
     backoff: RetryBackoff,
     /// Set while something could not be asked for: when it is asked for again.
     retry_in: Option<Duration>,
@@ -103,6 +105,7 @@ impl SchedulerTask {
             pace: options.pace,
             next_turn: now,
             next_look: now,
+            stepped_ms: app.clock_stepped_ms(),
             backoff: RetryBackoff::new(RETRY_MIN, RETRY_MAX),
             retry_in: None,
             unserved: BTreeSet::new(),
@@ -188,6 +191,7 @@ impl SchedulerTask {
     /// Gives commits, measurements and reports that came meanwhile to the engine.
     async fn update_engine(&mut self, messages: &mut Vec<SchedulerMessage>) -> (Vec<PendingReport>, Urgency) {
         let now = self.app.now();
+        self.take_in_clock_steps(now);
         let touched = std::mem::take(&mut self.touched);
         let loads = (self.next_look <= now).then(|| self.app.conditions());
         if loads.is_some() {
@@ -229,6 +233,16 @@ impl SchedulerTask {
             }
         });
         (waiting, urgency)
+    }
+
+    /// A clock that is set ends no lease and prolongs none.
+    fn take_in_clock_steps(&mut self, now: Millis) {
+        let stepped_ms = self.app.clock_stepped_ms();
+        let step_ms = stepped_ms.saturating_sub(std::mem::replace(&mut self.stepped_ms, stepped_ms));
+        if step_ms != 0 {
+            self.dispatcher.shift_clock(step_ms);
+            (self.next_turn, self.next_look) = (now, now);
+        }
     }
 
     fn is_due(&mut self, urgency: Urgency) -> bool {

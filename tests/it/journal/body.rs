@@ -126,6 +126,34 @@ pub(crate) async fn a_newer_snapshot_takes_the_place_of_an_older_one(journal: &J
     assert!(journal.restore().await.unwrap() == world.state);
 }
 
+/// A snapshot that is damaged is passed over: the one before it is read, and every event where that is damaged too, unless the
+/// events are not kept any more. `damage` carries out a statement behind the journal's back.
+pub(crate) async fn a_damaged_snapshot_is_passed_over(journal: &Journal, damage: impl AsyncFn(&str)) {
+    let mut world = World::new(18);
+    let mut snapshots = vec![];
+    for _ in 0..3 {
+        live(&mut world, journal, 20).await;
+        journal.write_snapshot(&world.state).await.unwrap();
+        snapshots.push(world.state.sequence());
+    }
+    live(&mut world, journal, 5).await;
+    // Still JSON of its form, and not what was written.
+    let [_, second, third] = snapshots[..] else { panic!() };
+    damage(&format!("UPDATE snapshot SET body = body || ' ' WHERE sequence = {} AND part = 0", third.0)).await;
+    let damaged = |read: Result<_, JournalError>, wanted| match read {
+        Err(JournalError::BadSnapshot { at, .. }) => assert_eq!(at, wanted),
+        other => panic!("{other:?}"),
+    };
+    damaged(journal.read_snapshot().await.map(drop), third);
+    assert!(journal.restore().await.unwrap() == world.state, "by the one before");
+    damage(&format!("DELETE FROM snapshot WHERE sequence = {}", second.0)).await;
+    assert!(journal.restore().await.unwrap() == world.state, "by every event");
+    damage("DELETE FROM journal WHERE sequence = 1").await;
+    damaged(journal.restore().await.map(drop), third);
+    journal.write_snapshot(&world.state).await.unwrap();
+    assert!(journal.restore().await.unwrap() == world.state);
+}
+
 /// Some history, snapshot included; the state after it.
 pub(crate) async fn some_history(journal: &Journal) -> State {
     let mut world = World::new(11);
@@ -226,6 +254,8 @@ pub(crate) async fn damaged_rows_are_named(journal: &Journal, damage: impl Async
     // A snapshot after the damage makes the journal whole again, until it is damaged itself.
     journal.write_snapshot(&world.state).await.unwrap();
     assert!(journal.restore().await.unwrap() == world.state);
+    damage("UPDATE snapshot SET body = replace(body, '\"', '\" ') WHERE part = 1").await;
+    assert!(matches!(journal.restore().await, Err(JournalError::BadSnapshot { part: 1, .. })));
     damage("UPDATE snapshot_head SET allocations = allocations + 1").await;
     assert!(matches!(journal.restore().await, Err(JournalError::BadSnapshot { part: 1, .. })));
     damage("UPDATE snapshot SET body = '[]' WHERE part = 1").await;

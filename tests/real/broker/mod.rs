@@ -10,7 +10,7 @@ mod failover;
 mod file;
 mod load;
 mod operators;
-mod parts;
+pub(crate) mod parts;
 mod shared_message;
 mod tools;
 

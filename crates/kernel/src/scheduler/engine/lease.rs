@@ -51,6 +51,21 @@ impl Dispatcher {
         self.falls.insert((at, id.clone()));
     }
 
+    /// Takes in that the clock was set by `step_ms`: what lasts until a time by it lasts as long as before.
+    pub fn shift_clock(&mut self, step_ms: i64) {
+        let shifted = |at: Millis| Millis(at.0.saturating_add_signed(step_ms));
+        self.falls = std::mem::take(&mut self.falls).into_iter().map(|(at, id)| (shifted(at), id)).collect();
+        self.retries = std::mem::take(&mut self.retries).into_iter().map(|(at, key)| (shifted(at), key)).collect();
+        self.orphans_until = self.orphans_until.map(shifted);
+        for known in self.aggregators.values_mut() {
+            known.heard_at = shifted(known.heard_at);
+            known.falls_at = known.falls_at.map(shifted);
+            for backoff in known.flows.values_mut().filter_map(|flow| flow.refused.as_mut()) {
+                backoff.until = shifted(backoff.until);
+            }
+        }
+    }
+
     /// Rebuilds the view of a network whose topology is another; reservations stay with their flows.
     pub(super) fn rebuild(&mut self, name: &Name, state: &State) {
         let inside = self.aggregators.iter().filter(|(_, known)| known.topology == *name);

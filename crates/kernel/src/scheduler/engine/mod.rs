@@ -353,7 +353,9 @@ impl Dispatcher {
             let levels = known.levels(|level| net.is_none_or(|net| net.has_class(level)));
             let old = &known.rates;
             let instance = &known.metadata.presence.instance;
-            if levels != old.levels || *instance != old.instance || now.0.saturating_sub(old.at.0) >= renew_ms {
+            // The clock may have been set back since.
+            let is_due = now.0.saturating_sub(old.at.0) >= renew_ms || now < old.at;
+            if levels != old.levels || *instance != old.instance || is_due {
                 // The clock is ahead of every number given out before a restart.
                 let sequence = old.sequence.saturating_add(1).max(now.0);
                 let (instance, lease_ms) = (instance.clone(), self.settings.lease_ms);
