@@ -1,4 +1,5 @@
-//! Many bandwidth requests at once, decided in order in one transaction.
+//! Many bandwidth requests at once, decided in order: in one transaction or, on large topologies, in several, so that others
+//! do not wait for all of them.
 
 use std::sync::Arc;
 
@@ -23,6 +24,11 @@ use kernel::Refusal;
 use kernel::command::Command;
 use kernel::event::Event;
 
+/// How many links there are times requests in a part of a batch.
+const PART_LINKS_MAX: usize = 200_000;
+/// The least number of requests in a part.
+const PART_MIN: usize = 4;
+
 /// A batch of which each entry is read by itself, so that one that cannot be read is an outcome like another.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,8 +41,9 @@ struct Wrapped<'a> {
 
 /// Asks for bandwidth many times at once.
 ///
-/// The requests are decided in order; each sees what those before it did. All that is admitted is written down in one
-/// transaction. A request that cannot be read or met is an outcome of its own; with `atomic`, it is the answer, as a problem
+/// The requests are decided in order; each sees what those before it did. What is decided at once is written down in one
+/// transaction: the whole batch, if it is `atomic` or the topologies are small; else parts of it, between which others are
+/// served. A request that cannot be read or met is an outcome of its own; with `atomic`, it is the answer, as a problem
 /// whose `request` is its place, and none of the others happens.
 #[utoipa::path(
     post,
@@ -65,33 +72,62 @@ pub(super) async fn allocation_batch(
 ) -> Result<Response, Problem> {
     let (entries, atomicity) = read(&room, &body)?;
     let mode = query.mode();
-    let attempt = match mode {
+    let commands = entries.iter().flatten().cloned().collect::<Vec<_>>();
+    let part_max = if atomicity == Atomicity::AllOrNone || mode == Mode::DryRun { REQUESTS_MAX } else { part_max(&room) };
+    let (mut decided, mut is_replayed) = (Vec::with_capacity(commands.len()), !commands.is_empty());
+    while decided.len() < commands.len() {
+        let first = decided.len();
+        let part = commands.iter().skip(first).take(part_max).cloned().collect();
+        let submission = Submission { commands: part, atomicity, mode, key: None, actor: room.caller.actor() };
+        match decide_part(&room, submission, key.of_part(first), &body, commands.len() - first).await {
+            Ok((outcomes, _)) if outcomes.is_empty() => break,
+            Ok((outcomes, is_again)) => {
+                decided.extend(outcomes);
+                is_replayed &= is_again;
+            }
+            // What comes before it is decided. Under a key, the whole is answered when it is repeated.
+            Err(problem) if first > 0 && !key.is_some() => {
+                let refused = Box::new(refused(&problem));
+                decided.extend(commands.iter().skip(first).map(|_| Err(refused.clone())));
+            }
+            Err(problem) => return Err(problem),
+        }
+    }
+    let response = render(&room, entries, decided.into_iter(), mode).await;
+    Ok(if is_replayed { replayed(response) } else { response })
+}
+
+/// How many requests are decided in one transaction. Those of others come in between: on a large topology, on which a
+/// decision takes milliseconds, sooner.
+fn part_max(room: &Room) -> usize {
+    let links = room.app.read(|state| state.networks().map(|(_, network)| network.topology().link_count()).max());
+    (PART_LINKS_MAX / links.unwrap_or(0).max(1)).clamp(PART_MIN, REQUESTS_MAX)
+}
+
+/// Has a part decided, unless its key says that it was before; also whether it was. What an earlier version decided under a
+/// key is the whole batch, `rest` requests.
+async fn decide_part(
+    room: &Room,
+    submission: Submission,
+    key: IdempotencyKey,
+    body: &JsonBody,
+    rest: usize,
+) -> Result<(Vec<Decided>, bool), Problem> {
+    let attempt = match submission.mode {
         Mode::DryRun => Lookup::First(IdempotentSubmit::default()),
-        Mode::Commit => key.look_up(&room, &body.0).await?,
+        Mode::Commit => key.look_up(room, &body.0).await?,
     };
     let before = match attempt {
         Lookup::Again(before) => before,
-        Lookup::First(submit) => {
-            let commands = entries.iter().flatten().cloned().collect::<Vec<_>>();
-            let submitted = match commands.is_empty() {
-                true => Submitted::Now(vec![]),
-                false => {
-                    let submission = Submission { commands, atomicity, mode, key: None, actor: room.caller.actor() };
-                    submit.submit(&room, submission, Some(refusals)).await?
-                }
-            };
-            match submitted {
-                Submitted::Before(before) => before,
-                Submitted::Now(decided) => {
-                    let decided =
-                        decided.into_iter().map(|decided| decided.map_err(|refusal| Box::new(refused_by(&refusal))));
-                    return Ok(render(&room, entries, decided, mode).await);
-                }
+        Lookup::First(submit) => match submit.submit(room, submission, Some(refusals)).await? {
+            Submitted::Before(before) => before,
+            Submitted::Now(decided) => {
+                let decided = decided.into_iter().map(|one| one.map_err(|refusal| Box::new(refused_by(&refusal))));
+                return Ok((decided.collect(), false));
             }
-        }
+        },
     };
-    let commands = entries.iter().flatten().count();
-    Ok(replayed(render(&room, entries, again(before, commands)?.into_iter(), mode).await))
+    Ok((again(before, rest)?, true))
 }
 
 type Entries = Vec<Result<Command, Problem>>;
@@ -143,8 +179,7 @@ fn again(before: FormerAnswer, commands: usize) -> Result<Vec<Decided>, Problem>
 }
 
 /// Each entry with what was decided about it; those that could not be read were not decided.
-async fn render(room: &Room, entries: Entries, decided: impl Iterator<Item = Decided>, mode: Mode) -> Response {
-    let mut decided = decided;
+async fn render(room: &Room, entries: Entries, mut decided: impl Iterator<Item = Decided>, mode: Mode) -> Response {
     let undecided = || refused(&Problem::new(&problem_catalogue::INTERNAL, "nothing was decided about this request"));
     let conditions = room.app.conditions();
     let outcomes = entries.into_iter().map(|entry| match entry {

@@ -28,6 +28,7 @@ const KEY_MAX_BYTES: usize = 255;
 /// The key of a request, and what of the request is fingerprinted besides its body.
 pub(super) struct IdempotencyKey(Option<Box<KeyedRequest>>);
 
+#[derive(Clone)]
 struct KeyedRequest {
     key: String,
     method: Method,
@@ -136,6 +137,21 @@ impl IdempotentSubmit {
 }
 
 impl IdempotencyKey {
+    /// Whether there is one.
+    pub(super) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The key of a part of the request, which begins with command `first`: that of the whole for the first part.
+    pub(super) fn of_part(&self, first: usize) -> Self {
+        let mut asked = self.0.clone();
+        if let Some(asked) = asked.as_mut().filter(|_| first > 0) {
+            // No key from outside has a control character.
+            asked.key = format!("{}\u{1e}{first}", asked.key);
+        }
+        Self(asked)
+    }
+
     /// Looks the key up.
     pub(super) async fn look_up(self, room: &Room, body: &[u8]) -> Result<Lookup, Problem> {
         let Some(mut asked) = self.0 else { return Ok(Lookup::First(IdempotentSubmit::default())) };

@@ -97,7 +97,8 @@ fn a_clock_that_is_set_is_followed() {
     fake.set(1_800);
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(rate(&server), served);
-    assert!(server.living().len() >= 2, "{:?}", server.living());
+    assert_eq!(admit_for_an_hour(&server).0, 201);
+    assert!(server.living().len() >= 3, "{:?}", server.living());
     let said = std::fs::read_to_string(&log).unwrap();
     let steps: Vec<_> = said.lines().filter(|line| line.contains("the clock was set")).collect();
     assert!(steps.len() == 2 && steps[0].contains("-32") && steps[1].contains("180") | steps[1].contains("179"), "{said}");

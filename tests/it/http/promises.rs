@@ -249,3 +249,25 @@ async fn a_batch_is_decided_in_order_each_by_itself() {
     assert_eq!(service.post(uri, r#"{"requests":[],"more":1}"#).await.problem(), "malformed-body");
     service.close().await;
 }
+
+/// On a topology of 1,000 links a batch of 450 is three parts: together they are answered, and answered again, as one.
+#[tokio::test]
+async fn a_batch_in_parts_is_answered_as_one() {
+    let links: Vec<_> =
+        (0..1_000).map(|at| json!({"id": format!("l{at}"), "from": "a", "to": "b", "capacity_bps": 1_000})).collect();
+    let topology = json!({"nodes": [{"id": "a"}, {"id": "b"}], "links": links}).to_string();
+    let service = TestService::with(&topology).await;
+    let entry = |at: usize| if at % 100 == 50 { request(2, 1 << 40) } else { request(2, 1_000) };
+    let batch = format!("[{}]", (0..450).map(entry).collect::<Vec<_>>().join(","));
+    let keyed = async || service.send("POST", "/v1/allocations/batch", &[("idempotency-key", "long")], batch.clone()).await;
+    let first = keyed().await;
+    let statuses: Vec<_> = outcomes(&first).iter().map(|outcome| outcome["status"].as_u64().unwrap()).collect();
+    let right: Vec<_> = (0..450).map(|at| if at % 100 == 50 { 409 } else { 201 }).collect();
+    assert_eq!(statuses, right);
+    assert!(first.headers.get("idempotency-replayed").is_none());
+    let again = keyed().await;
+    assert_eq!((&again.text, again.header("idempotency-replayed")), (&first.text, "true"));
+    let other = service.send("POST", "/v1/allocations/batch", &[("idempotency-key", "long")], format!("[{}]", entry(1))).await;
+    assert_eq!(other.problem(), "idempotency-mismatch");
+    service.close().await;
+}

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use kernel::allocation::Allocation;
 use kernel::annotation::AnnotationField;
 use serde_json::Value;
 
@@ -147,13 +148,13 @@ impl World {
                 self.take_over();
             }
             _ => {
-                let standby = self.standby.as_ref().unwrap();
-                standby.stall();
+                // What is written from now on never reaches the standby.
+                self.standby.as_mut().unwrap().crash();
                 self.pause(200, 800);
                 let field = Arc::clone(&self.field);
                 let _closed = field.gate.write().unwrap();
                 self.primary.crash();
-                self.standby.as_ref().unwrap().go_on();
+                self.standby.as_mut().unwrap().start_again();
                 self.take_over();
                 self.count_what_the_database_lost();
             }
@@ -184,7 +185,10 @@ impl World {
             journal.close().await;
             state
         });
-        let name = |lsp: &kernel::Allocation| lsp.annotations.get(AnnotationField::Name).map(ToString::to_string);
+        let name = |lsp: &Allocation| {
+            let annotations = &lsp.demand.attributes.annotations;
+            annotations.get(AnnotationField::Name).map(ToString::to_string)
+        };
         state.allocations_after(None).map(|lsp| (lsp.id.to_string(), name(lsp).unwrap_or_default())).collect()
     }
 
