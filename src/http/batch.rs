@@ -73,7 +73,8 @@ pub(super) async fn allocation_batch(
     let (entries, atomicity) = read(&room, &body)?;
     let mode = query.mode();
     let commands = entries.iter().flatten().cloned().collect::<Vec<_>>();
-    let part_max = if atomicity == Atomicity::AllOrNone || mode == Mode::DryRun { REQUESTS_MAX } else { part_max(&room) };
+    let part_max =
+        if atomicity == Atomicity::AllOrNone || mode == Mode::DryRun { REQUESTS_MAX } else { part_max(&room) };
     let (mut decided, mut is_replayed) = (Vec::with_capacity(commands.len()), !commands.is_empty());
     while decided.len() < commands.len() {
         let first = decided.len();

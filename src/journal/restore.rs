@@ -89,12 +89,7 @@ impl Journal {
     }
 
     /// Reads everything in one state of the database. If the builder has stopped with an error, so does this.
-    async fn read_all(
-        &self,
-        scope: ReadScope,
-        before: i64,
-        chunks: Sender<SnapshotChunk>,
-    ) -> Result<(), JournalError> {
+    async fn read_all(&self, scope: ReadScope, before: i64, chunks: Sender<SnapshotChunk>) -> Result<(), JournalError> {
         on_either!(&*self.database, |connections| {
             let mut guard = connections.reader().await;
             let connection = guard.connection().await?;

@@ -62,7 +62,8 @@ fn in_an_hour() -> String {
 }
 
 fn admit_for_an_hour(server: &Running) -> (u16, Value) {
-    let body = json!({"ingress": "WA", "egress": "NJ", "class_type": 0, "bandwidth_bps": 1_000, "expires_at": in_an_hour()});
+    let body =
+        json!({"ingress": "WA", "egress": "NJ", "class_type": 0, "bandwidth_bps": 1_000, "expires_at": in_an_hour()});
     ask(server.address, "POST", "/v1/allocations", Some(&body.to_string())).unwrap()
 }
 
@@ -101,7 +102,10 @@ fn a_clock_that_is_set_is_followed() {
     assert!(server.living().len() >= 3, "{:?}", server.living());
     let said = std::fs::read_to_string(&log).unwrap();
     let steps: Vec<_> = said.lines().filter(|line| line.contains("the clock was set")).collect();
-    assert!(steps.len() == 2 && steps[0].contains("-32") && steps[1].contains("180") | steps[1].contains("179"), "{said}");
+    assert!(
+        steps.len() == 2 && steps[0].contains("-32") && steps[1].contains("180") | steps[1].contains("179"),
+        "{said}"
+    );
     server.terminate();
     // With the right time again, it is before the last event.
     fake.set(0);

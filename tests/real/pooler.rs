@@ -44,7 +44,8 @@ impl Pooler {
         };
         assert!(Command::new("chmod").arg("755").arg(folder.path()).status().unwrap().success());
         let process = command.arg(&file).stderr(Stdio::null()).spawn();
-        let process = process.unwrap_or_else(|error| panic!("pgbouncer (Debian: pgbouncer) cannot be started: {error}"));
+        let process =
+            process.unwrap_or_else(|error| panic!("pgbouncer (Debian: pgbouncer) cannot be started: {error}"));
         let deadline = Instant::now() + Duration::from_secs(20);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < deadline, "PgBouncer did not start");

@@ -259,7 +259,8 @@ async fn a_batch_in_parts_is_answered_as_one() {
     let service = TestService::with(&topology).await;
     let entry = |at: usize| if at % 100 == 50 { request(2, 1 << 40) } else { request(2, 1_000) };
     let batch = format!("[{}]", (0..450).map(entry).collect::<Vec<_>>().join(","));
-    let keyed = async || service.send("POST", "/v1/allocations/batch", &[("idempotency-key", "long")], batch.clone()).await;
+    let keyed =
+        async || service.send("POST", "/v1/allocations/batch", &[("idempotency-key", "long")], batch.clone()).await;
     let first = keyed().await;
     let statuses: Vec<_> = outcomes(&first).iter().map(|outcome| outcome["status"].as_u64().unwrap()).collect();
     let right: Vec<_> = (0..450).map(|at| if at % 100 == 50 { 409 } else { 201 }).collect();
@@ -267,7 +268,8 @@ async fn a_batch_in_parts_is_answered_as_one() {
     assert!(first.headers.get("idempotency-replayed").is_none());
     let again = keyed().await;
     assert_eq!((&again.text, again.header("idempotency-replayed")), (&first.text, "true"));
-    let other = service.send("POST", "/v1/allocations/batch", &[("idempotency-key", "long")], format!("[{}]", entry(1))).await;
+    let other =
+        service.send("POST", "/v1/allocations/batch", &[("idempotency-key", "long")], format!("[{}]", entry(1))).await;
     assert_eq!(other.problem(), "idempotency-mismatch");
     service.close().await;
 }

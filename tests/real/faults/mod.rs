@@ -271,7 +271,8 @@ fn faults_of_every_kind_lose_nothing_and_repeat_nothing() {
     let living = world.await_agreement();
     let told = world.field.told.lock().unwrap();
     let is_there = |key: &String, id: &String| living.get(id).is_some_and(|name| name == key);
-    let kept = told.admitted.iter().filter(|(key, _)| !told.released.contains(*key) && !told.lost_by_database.contains(*key));
+    let kept =
+        told.admitted.iter().filter(|(key, _)| !told.released.contains(*key) && !told.lost_by_database.contains(*key));
     let lost: Vec<_> = kept.filter(|(key, id)| !is_there(key, id)).collect();
     let risen: Vec<_> = told.released.iter().filter(|key| is_there(key, &told.admitted[*key])).collect();
     let admissions = world.admissions();
