@@ -22,6 +22,8 @@ const TOPICS: [&str; 4] = ["a", "b", "a/b", "$SYS/a"];
 const FILTERS: [&str; 8] = ["a", "b", "a/#", "+", "#", "$share/g/a", "$share/h/#", "$SYS/#"];
 /// Shared subscriptions that a topic may match besides the ordinary ones.
 const SHARES: usize = 2;
+/// No walk is so long that the broker comes to the ids from here on.
+const FAR_ID: u16 = 60_000;
 /// Once through all tasks a packet wakes.
 const YIELDS: usize = 24;
 const SOCKET_BYTES: usize = 1 << 16;
@@ -64,6 +66,8 @@ struct Walker {
     receive_max: usize,
     /// What was sent to it and is not acknowledged, by id; whether PUBREC was said.
     open: BTreeMap<u16, bool>,
+    /// The ids under which it got anything.
+    heard: HashSet<PacketId>,
     /// Those that a topic was said with.
     aliases: HashSet<NonZeroU16>,
     /// How often each answer may come.
@@ -196,6 +200,7 @@ impl World {
             is_welcome: false,
             receive_max: receive_max.map_or(65_535, |most| usize::from(most.get())),
             open: BTreeMap::new(),
+            heard: HashSet::new(),
             aliases: HashSet::new(),
             owed: HashMap::new(),
             exact: HashMap::new(),
@@ -299,10 +304,12 @@ impl Walker {
         *left.unwrap_or_else(|| panic!("{what:?} was not asked for")) -= 1;
     }
 
-    /// Mostly what is open, so that walks lead somewhere.
+    /// Mostly what is open, so that walks lead somewhere. Else what is over, or was never sent: an id that a message on its
+    /// way may have would be acknowledged to the broker before it counts as open here.
     fn pick(&self, id: PacketId, choice: u8) -> PacketId {
         let open = self.open.keys().nth(usize::from(choice) % self.open.len().max(1));
-        open.and_then(|id| NonZeroU16::new(*id)).filter(|_| choice < 200).unwrap_or(id)
+        let other = if self.heard.contains(&id) { id } else { id.saturating_add(FAR_ID) };
+        open.and_then(|id| NonZeroU16::new(*id)).filter(|_| choice < 200).unwrap_or(other)
     }
 
     fn publish(&mut self, number: u32, id: PacketId, choice: u8, how: u8) -> Packet {
@@ -376,6 +383,7 @@ impl Walker {
             Some(alias) => drop(self.aliases.insert(alias)),
         }
         if let Some(id) = publish.delivery.packet_id() {
+            self.heard.insert(id);
             assert_eq!(self.open.insert(id.get(), false), None, "{id} is in use");
             assert!(self.open.len() <= self.receive_max, "more open than was allowed");
         }
