@@ -1,6 +1,7 @@
 //! The orchestrator's side of MQTT: metadata in, retained rates out, birth and will. The same documents as over HTTP. What
 //! must stay true: a message costs bounded memory and at most a line in the log; rates of one aggregator are published with
-//! rising sequence numbers; a forgotten aggregator leaves nothing retained.
+//! rising sequence numbers; a forgotten aggregator leaves nothing retained, nor does an instance that crashed, since rates
+//! expire with their lease.
 
 mod policy;
 mod topics;
@@ -150,7 +151,10 @@ impl MqttSession {
             return;
         }
         let payload = serde_json::to_vec(&documents::rates(&view.rates)).unwrap_or_default();
-        if publish(client, &view.id, payload).await {
+        // The Message Expiry Interval is in whole seconds (MQTT 5 §3.3.2.3.3).
+        let lease_ms = view.rates.lease_ms.div_ceil(1_000).saturating_mul(1_000);
+        let expires_at_ms = self.app.now().0.saturating_add(lease_ms);
+        if publish(client, &view.id, payload, Some(expires_at_ms)).await {
             self.pending.remove(&view.id);
             self.published.insert(view.id.clone(), sequence);
         } else {
@@ -161,7 +165,7 @@ impl MqttSession {
     /// An empty retained message removes the retained one (MQTT 5 §3.3.1.3).
     async fn clear_rates(&mut self, client: &LocalClient, id: Name) {
         self.published.remove(&id);
-        if publish(client, &id, vec![]).await {
+        if publish(client, &id, vec![], None).await {
             self.pending.remove(&id)
         } else {
             self.pending.insert(id)
@@ -201,9 +205,9 @@ impl MqttSession {
     }
 }
 
-async fn publish(client: &LocalClient, id: &Name, payload: Vec<u8>) -> bool {
+async fn publish(client: &LocalClient, id: &Name, payload: Vec<u8>, expires_at_ms: Option<u64>) -> bool {
     let Some(message) = Message::new(&topics::rates(id), payload, Qos::AtLeastOnce) else { return true };
-    match client.publish(message.retained()).await {
+    match client.publish(Message { expires_at_ms, ..message.retained() }).await {
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(%id, %error, "rates could not be published; trying again");

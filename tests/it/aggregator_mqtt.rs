@@ -137,6 +137,10 @@ async fn metadata_becomes_retained_rates_and_the_will_ends_a_boost() {
     let (_, retained, payload) = watcher.next().await;
     assert!(retained);
     assert_eq!(serde_json::from_slice::<AggregatorRates>(&payload).unwrap(), rates);
+    // Without reports nothing renews them, whatever became of this instance.
+    let kept = office.broker.retained(Some(&rates_topic), None, 1);
+    let expires_at_ms = kept[0].expires_at_ms.unwrap();
+    assert!((rates.at.0 + 600_000..=office.app.now().0 + 600_000).contains(&expires_at_ms));
     // The connection breaks: the will is published, and the backlog counts no longer.
     drop(aggregator);
     let after = watcher.rates().await;
