@@ -126,6 +126,23 @@ async fn clients_of_3_1_are_answered_in_their_words() {
     }
 }
 
+/// In 3.1 (3.6, 3.8, 3.10) PUBREL, SUBSCRIBE and UNSUBSCRIBE say when they are sent again.
+#[tokio::test]
+async fn clients_of_3_1_may_say_that_they_repeat() {
+    let mut client = raw(plain().await, Version::V3).await;
+    for (packet, answer) in [
+        ("10 \"MQIsdp\" 03 02 0000 \"old\"", &[0x20, 2, 0, 0][..]),
+        ("8A 0001 \"t\" 00", &[0x90, 3, 0, 1, 0]),
+        ("6A 0002", &[0x70, 2, 0, 2]),
+        ("AA 0003 \"t\"", &[0xB0, 2, 0, 3]),
+    ] {
+        client.say(packet).await;
+        let mut bytes = vec![0; answer.len()];
+        client.stream.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(bytes, answer, "{packet}");
+    }
+}
+
 #[tokio::test]
 async fn users_and_rules() {
     let users = Users::parse(&hash_line("alice", b"secret").unwrap()).unwrap();

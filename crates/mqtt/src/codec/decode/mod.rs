@@ -87,7 +87,7 @@ impl Decoder {
         let Some((&first, rest)) = buffer.split_first() else { return Ok(None) };
         let kind = self.kind(first >> 4)?;
         let flags = first & 0x0F;
-        check_flags(kind, flags)?;
+        check_flags(kind, if self.is_3_1 { without_dup(kind, flags) } else { flags })?;
         let mut remaining = 0_u32;
         for (count, shift) in [(1, 0), (2, 7), (3, 14), (4, 21)] {
             let Some(&byte) = rest.get(count - 1) else { return Ok(None) };
@@ -221,6 +221,14 @@ fn check_flags(kind: PacketKind, flags: u8) -> Result<(), DecodeError> {
         }
         _ if flags == 0 => Ok(()),
         _ => Err(DecodeError::FixedHeaderFlags { kind, flags }),
+    }
+}
+
+/// In 3.1 (3.6, 3.8, 3.10) these say that they are sent again.
+fn without_dup(kind: PacketKind, flags: u8) -> u8 {
+    match kind {
+        PacketKind::Pubrel | PacketKind::Subscribe | PacketKind::Unsubscribe => flags & !0b1000,
+        _ => flags,
     }
 }
 
