@@ -37,6 +37,7 @@ pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
         ("mqtt_retained_messages", "Retained messages", sizes.retained as u64),
         ("mqtt_retained_bytes", "Bytes of retained messages", sizes.retained_bytes as u64),
         ("mqtt_subscription_bytes", "Bytes of subscriptions", sizes.subscription_bytes as u64),
+        ("mqtt_buffered_bytes", "Bytes that wait in memory for MQTT connections", counted.buffered_bytes.get()),
     ];
     for (name, help, value) in gauges {
         let gauge = Gauge::<u64, AtomicU64>::default();
@@ -57,6 +58,11 @@ pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
         ("mqtt_received_bytes", "Bytes from MQTT clients", counted.received_bytes.get()),
         ("mqtt_sent_bytes", "Bytes to MQTT clients", counted.sent_bytes.get()),
         ("mqtt_slow_consumers", "MQTT clients disconnected because they took nothing", counted.slow_consumers.get()),
+        (
+            "mqtt_buffers_exceeded",
+            "MQTT connections closed by the limit of all buffers",
+            counted.buffers_exceeded.get(),
+        ),
         ("mqtt_publishers_held_back", "Times an MQTT publisher was held back", counted.held_back.get()),
         ("mqtt_wills", "Wills published", counted.wills.get()),
         ("mqtt_subscriptions_refused", "Subscriptions refused by a limit", counted.subscriptions_refused.get()),

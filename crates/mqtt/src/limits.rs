@@ -46,6 +46,11 @@ pub const OUTBOUND_BYTES_MAX: usize = 1024 * 1024;
 pub const WAITING_MESSAGES_MAX: usize = 20_000;
 /// Their bytes.
 pub const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes in memory for all connections: packets that are not complete, packets that wait for a socket, and messages that wait
+/// for a window. Beyond it a connection that holds more than [`BUFFERED_BYTES_FREE`] of them is closed.
+pub const BUFFERED_BYTES_MAX: usize = 2 * 1024 * 1024 * 1024;
+/// What a connection may hold without being counted.
+pub const BUFFERED_BYTES_FREE: usize = 64 * 1024;
 /// Messages kept for a lasting session; beyond it the newest is refused.
 pub const QUEUE_MESSAGES_MAX: usize = 100_000;
 /// Their bytes.

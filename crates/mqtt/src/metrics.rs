@@ -73,6 +73,10 @@ pub struct Metrics {
     pub not_retained: Count,
     /// Subscriptions refused because a limit was reached.
     pub subscriptions_refused: Count,
+    /// Bytes of packets and messages that wait in memory for connections with more than a little of them.
+    pub buffered_bytes: Count,
+    /// Connections closed because all of them had too many of those.
+    pub buffers_exceeded: Count,
     /// Clients disconnected because they took nothing.
     pub slow_consumers: Count,
     /// Times a publisher was held back.

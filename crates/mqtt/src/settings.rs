@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::auth::Access;
 use super::codec::Reason;
 use super::limits::{
-    ACCEPT_RATE_PER_ADDRESS_MAX, CONNECT_RATE_PER_ADDRESS_MAX, CONNECTING_MAX, CONNECTING_PER_ADDRESS_MAX,
-    CONNECTIONS_MAX, INBOUND_INFLIGHT_MAX, PACKET_BYTES_MAX, SESSION_EXPIRY_MAX_S,
+    ACCEPT_RATE_PER_ADDRESS_MAX, BUFFERED_BYTES_MAX, CONNECT_RATE_PER_ADDRESS_MAX, CONNECTING_MAX,
+    CONNECTING_PER_ADDRESS_MAX, CONNECTIONS_MAX, INBOUND_INFLIGHT_MAX, PACKET_BYTES_MAX, SESSION_EXPIRY_MAX_S,
 };
 
 /// What becomes of a message of a shared subscription while none of its members is connected (MQTT 5, 4.8.2, leaves it
@@ -26,6 +26,8 @@ pub enum ShareOffline {
 pub struct Settings {
     /// The largest packet that is taken.
     pub packet_max_bytes: u32,
+    /// Bytes of packets and messages that wait in memory for all connections.
+    pub buffered_bytes_max: usize,
     /// Connections at a time.
     pub connections_max: usize,
     /// Sockets whose CONNECT is not complete.
@@ -65,6 +67,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             packet_max_bytes: PACKET_BYTES_MAX,
+            buffered_bytes_max: BUFFERED_BYTES_MAX,
             connections_max: CONNECTIONS_MAX,
             connecting_max: CONNECTING_MAX,
             connecting_per_address_max: CONNECTING_PER_ADDRESS_MAX,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ConnectPermit;
 use super::client_handler::{ClientHandler, ConnectionEnd};
-use super::connection::{ConnectionTask, Stream, write_and_close};
+use super::connection::{BufferedBytes, ConnectionTask, Stream, write_and_close};
 use super::publish::refuse_topic;
 use super::replica::Replica;
 use super::session_handle::{ClientConnection, Connection, ConnectionOrigin};
@@ -63,7 +63,10 @@ async fn accept_client<S: Stream>(
 ) -> Option<Box<ConnectionTask<S>>> {
     let mut decoder = Decoder::server(replica.settings.packet_max_bytes);
     let mut buffer = BytesMut::with_capacity(FIRST_BYTES);
-    let first = tokio::time::timeout(CONNECT_WAIT, first_packet(&mut stream, &mut decoder, &mut buffer)).await;
+    let mut buffered = BufferedBytes::new(&replica.metrics, replica.settings.buffered_bytes_max);
+    let first = first_packet(&mut stream, &mut decoder, &mut buffer, &mut buffered);
+    let first = tokio::time::timeout(CONNECT_WAIT, first).await;
+    drop(buffered);
     let connect = match first {
         Ok(Ok(Some(connect))) => connect,
         Ok(Err(error)) => {
@@ -92,11 +95,12 @@ async fn accept_client<S: Stream>(
 /// Bytes of a usual CONNECT.
 const FIRST_BYTES: usize = 512;
 
-/// `None`: the client left.
+/// `None`: the client left, or there is no room for what it sends.
 async fn first_packet<S: Stream>(
     stream: &mut S,
     decoder: &mut Decoder,
     buffer: &mut BytesMut,
+    buffered: &mut BufferedBytes,
 ) -> Result<Option<Box<Connect>>, DecodeError> {
     loop {
         match decoder.decode(buffer)? {
@@ -105,7 +109,7 @@ async fn first_packet<S: Stream>(
             Some(_) => return Ok(None),
             None => {}
         }
-        if !matches!(read_buf(stream, buffer).await, Ok(1..)) {
+        if !matches!(read_buf(stream, buffer).await, Ok(1..)) || !buffered.count(buffer.capacity()) {
             return Ok(None);
         }
     }

@@ -104,6 +104,54 @@ async fn an_address_that_comes_too_often_is_refused() {
     assert!(good.is_served().await);
 }
 
+/// The beginning of a PUBLISH of a million bytes.
+fn begun_publish() -> Vec<u8> {
+    let mut bytes = vec![0x30, 0xC0, 0x84, 0x3D];
+    bytes.resize(700_000, 0);
+    bytes
+}
+
+/// What connections hold in memory has a limit in all: who goes beyond it is told, others are served, and it is free again
+/// when the connections are gone. A CONNECT that is not complete counts as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn unfinished_packets_have_a_limit_in_all() {
+    let (address, metrics) = counted_broker(Settings { buffered_bytes_max: 200_000, ..Settings::default() }).await;
+    let mut greedy = raw(address, Version::V5).await;
+    greedy.connect(Version::V5, "greedy").await;
+    greedy.say_bytes(&begun_publish()).await;
+    let Some(Packet::Disconnect(disconnect)) = greedy.hear().await else { panic!("no DISCONNECT") };
+    assert_eq!(disconnect.reason, Reason::QuotaExceeded);
+    let mut early = raw(address, Version::V5).await;
+    early.say_bytes(&[0x10, 0xC0, 0x84, 0x3D]).await;
+    early.say_bytes(&begun_publish()).await;
+    assert_eq!(early.hear().await, None);
+    assert_eq!(metrics.buffers_exceeded.get(), 2);
+
+    let (address, metrics) = counted_broker(Settings { buffered_bytes_max: 3_000_000, ..Settings::default() }).await;
+    let mut good = raw(address, Version::V5).await;
+    good.connect(Version::V5, "good").await;
+    let mut several = vec![];
+    for number in 0..8 {
+        let mut client = raw(address, Version::V5).await;
+        client.connect(Version::V5, &format!("several{number}")).await;
+        client.say_bytes(&begun_publish()).await;
+        several.push(client);
+    }
+    await_that(|| metrics.buffers_exceeded.get() > 0).await;
+    assert!(good.is_served().await);
+    drop(several);
+    await_that(|| metrics.buffered_bytes.get() == 0).await;
+}
+
+async fn await_that(is_so: impl Fn() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), wait).await.unwrap();
+}
+
 async fn counted_broker(settings: Settings) -> (SocketAddr, Arc<Metrics>) {
     let broker = Broker::embedded(settings).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

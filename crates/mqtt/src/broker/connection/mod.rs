@@ -4,6 +4,7 @@
 //! holds no buffer; a connection reads no more while its packets wait for the store, or two batches for the intake, so that
 //! memory is bounded and a publisher is held back by its own socket.
 
+mod buffered;
 mod input;
 
 use std::future::{Future, poll_fn};
@@ -23,6 +24,7 @@ use crate::limits::{CLOSE_WAIT, HANDOVER_WAIT, LOAD_MESSAGES, SLOW_CONSUMER_WAIT
 use crate::message::unix_ms;
 use crate::session::encode_cache::with_encode_cache;
 use crate::store::{Queued, StoreFuture};
+pub(crate) use buffered::BufferedBytes;
 
 /// The byte stream of a connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -53,6 +55,7 @@ pub(crate) struct ConnectionTask<S> {
     has_yielded: bool,
     /// A newer connection waits for the session until then.
     handover_ends: Option<Instant>,
+    buffered: BufferedBytes,
 }
 
 impl<S: Stream> ConnectionTask<S> {
@@ -64,6 +67,8 @@ impl<S: Stream> ConnectionTask<S> {
         keep_alive_timeout: Option<Duration>,
     ) -> Self {
         let now = Instant::now();
+        let replica = &handler.replica;
+        let buffered = BufferedBytes::new(&replica.metrics, replica.settings.buffered_bytes_max);
         let first = keep_alive_timeout.unwrap_or(SLOW_CONSUMER_WAIT).min(SLOW_CONSUMER_WAIT);
         Self {
             stream,
@@ -83,6 +88,7 @@ impl<S: Stream> ConnectionTask<S> {
             pause_ends: None,
             has_yielded: false,
             handover_ends: None,
+            buffered,
         }
     }
 
@@ -203,7 +209,11 @@ impl<S: Stream> ConnectionTask<S> {
         }
         let has_new_rights = std::mem::take(&mut queue.has_new_rights);
         queue.sleep(cx.waker());
+        let waiting_bytes = queue.outbox.buffered_bytes();
         drop(queue);
+        if !self.buffered.count(waiting_bytes + self.writing.len() + self.rest.capacity()) {
+            return Err(ConnectionEnd::Closed(Reason::QuotaExceeded));
+        }
         if has_new_rights {
             self.handler.check_rights()?;
         }

@@ -290,12 +290,18 @@ impl Outbox {
         Progress { sent: self.sent, over: self.window.oldest().map_or(first, |oldest| oldest.min(first)) }
     }
 
-    /// Whether publishers should pause.
+    /// What operators are told.
     pub(crate) fn sizes(&self) -> OutboxSizes {
         let (waiting_messages, waiting_bytes) = (self.waiting.len(), self.waiting_bytes);
         OutboxSizes { inflight: self.window.open(), waiting_messages, waiting_bytes }
     }
 
+    /// Bytes for the socket, and of messages that wait for the window.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.waiting_bytes + self.out.len()
+    }
+
+    /// Whether publishers should pause.
     pub(crate) fn is_congested(&self) -> bool {
         self.waiting.len() > WAITING_MESSAGES_MAX / 2 || self.waiting_bytes > WAITING_BYTES_MAX / 2
     }
