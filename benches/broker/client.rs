@@ -118,7 +118,12 @@ pub(crate) async fn subscriber(
 
 /// A PUBLISH, ready to be sent again and again; `mark` stands at the front of the payload.
 pub(crate) fn publication(topic: &str, qos: Qos, mark: u64) -> Prepared {
-    let mut payload = vec![b'x'; PAYLOAD_BYTES];
+    publication_of(topic, qos, mark, PAYLOAD_BYTES)
+}
+
+/// The same with a payload of this size.
+pub(crate) fn publication_of(topic: &str, qos: Qos, mark: u64, payload_bytes: usize) -> Prepared {
+    let mut payload = vec![b'x'; payload_bytes];
     payload[..8].copy_from_slice(&mark.to_be_bytes());
     let delivery = match qos {
         Qos::AtMostOnce => Delivery::AtMostOnce,

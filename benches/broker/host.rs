@@ -110,6 +110,11 @@ impl Host {
         ours.map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum()
     }
 
+    /// The processes that serve.
+    pub(crate) fn process_ids(&self) -> Vec<u32> {
+        self.children.iter().map(Child::id).collect()
+    }
+
     /// SIGKILL, to all.
     pub(crate) fn kill_all(&mut self) {
         for mut child in self.children.drain(..).rev() {

@@ -1,6 +1,7 @@
 //! Our broker against mosquitto: one load generator for both, interleaved in the same run, each broker on one core and the
-//! generator on the other. Then ours on a file, and two replicas on Redis behind a balancer. Only the ratios mean anything on a machine that
-//! is shared; CPU time a message changes less with what else runs. All have sessions, rules about topics and metrics.
+//! generator on the other. Then both in a tenth of a core (`limits`), ours on a file, and two replicas on Redis behind a
+//! balancer. Only the ratios mean anything on a machine that is shared; CPU time a message changes less with what else runs.
+//! All have sessions, rules about topics and metrics.
 //!
 //! `cargo bench --bench broker [-- CASE...]`; `ROUNDS` (3) and `SECONDS` (2) may be set; `LOUD` shows what brokers say.
 //! Needs `taskset`, and `mosquitto` and `redis-server` (Debian packages) on the PATH: what is missing is said.
@@ -17,6 +18,7 @@ mod client;
 mod host;
 mod idle;
 mod latency;
+mod limits;
 mod passwords;
 mod restart;
 mod throughput;
@@ -58,6 +60,9 @@ fn main() {
     }
     if is_chosen("idle") {
         idle::compare(&runtime, &kinds, seconds);
+    }
+    if is_chosen("limits") {
+        limits::measure(&runtime, &kinds, seconds);
     }
     if is_chosen("restart") {
         restart::measure(&runtime);

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
-use crate::client::{Reader, Session, Writer, connect, mark, publication, subscriber};
+use crate::client::{PAYLOAD_BYTES, Reader, Session, Writer, connect, mark, publication_of, subscriber};
 use crate::host::{Host, Kind, cpu_of_us};
 
 /// Who publishes to whom.
@@ -27,15 +27,22 @@ pub(crate) struct Case {
     window: u64,
     /// Of the subscribers.
     session: Session,
+    payload_bytes: usize,
 }
 
 const fn case(name: &'static str, qos: Qos, publishers: usize, subscribers: usize, window: u64) -> Case {
     let is_paired = publishers == subscribers && publishers > 1;
-    Case { name, qos, publishers, subscribers, is_paired, window, session: Session::Clean }
+    let (session, payload_bytes) = (Session::Clean, PAYLOAD_BYTES);
+    Case { name, qos, publishers, subscribers, is_paired, window, session, payload_bytes }
 }
 
 const fn lasting(case: Case) -> Case {
     Case { session: Session::Lasting, ..case }
+}
+
+/// To lasting sessions, with a payload of this size.
+const fn of_bytes(payload_bytes: usize, case: Case) -> Case {
+    Case { session: Session::Lasting, payload_bytes, ..case }
 }
 
 /// In memory, against another broker.
@@ -59,13 +66,24 @@ pub(crate) const FILE: [Case; 2] = [
 
 /// Two replicas on Redis behind a balancer. A publisher alone, and each of a pair, is on the other replica than its
 /// subscriber; of fifty, half are.
-pub(crate) const REPLICAS: [Case; 5] = [
+///
+/// A message of 512 bytes in its stored form is held once for all sessions that wait for it: the two sizes are on either
+/// side of that.
+pub(crate) const REPLICAS: [Case; 10] = [
     case("redis 1->1", Qos::AtLeastOnce, 1, 1, 512),
     case("redis 50->1", Qos::AtLeastOnce, 50, 1, 16),
     case("redis 100 pairs", Qos::AtLeastOnce, 100, 100, 4),
     lasting(case("redis 50->1 lasting", Qos::AtLeastOnce, 50, 1, 16)),
     lasting(case("redis 100 pairs lasting", Qos::AtLeastOnce, 100, 100, 4)),
+    lasting(case("redis 1->1 lasting", Qos::AtLeastOnce, 1, 1, 512)),
+    of_bytes(400, case("redis 1->1 lasting 400 B", Qos::AtLeastOnce, 1, 1, 512)),
+    of_bytes(600, case("redis 1->1 lasting 600 B", Qos::AtLeastOnce, 1, 1, 512)),
+    of_bytes(400, case("redis 1->50 lasting 400 B", Qos::AtLeastOnce, 1, 50, 64)),
+    of_bytes(600, case("redis 1->50 lasting 600 B", Qos::AtLeastOnce, 1, 50, 64)),
 ];
+
+/// Within the limits of the Nucleus paper.
+pub(crate) const LIMITED: [&Case; 3] = [&CASES[0], &CASES[4], &CASES[5]];
 
 /// What was measured.
 #[derive(Clone, Default)]
@@ -78,7 +96,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    fn cpu_us(&self) -> f64 {
+    pub(crate) fn cpu_us(&self) -> f64 {
         self.cpu_each_us.iter().sum()
     }
 }
@@ -91,7 +109,7 @@ struct Flow {
 }
 
 /// Runs one case once.
-async fn run(case: &'static Case, host: &Host, seconds: u64) -> Figures {
+pub(crate) async fn run(case: &'static Case, host: &Host, seconds: u64) -> Figures {
     let local = LocalSet::new();
     let flows: Rc<Vec<Flow>> = Rc::new((0..case.publishers).map(|_| Flow::default()).collect());
     local
@@ -160,7 +178,7 @@ async fn receive(mut reader: Reader, mut writer: Writer, flows: Rc<Vec<Flow>>) {
 }
 
 async fn publish(case: &'static Case, number: usize, mut reader: Reader, mut writer: Writer, flows: Rc<Vec<Flow>>) {
-    let message = publication(&topic(case, number), case.qos, number as u64);
+    let message = publication_of(&topic(case, number), case.qos, number as u64, case.payload_bytes);
     let fan_out = if case.is_paired { 1 } else { case.subscribers as u64 };
     let flow = &flows[number];
     let (mut sent, mut acknowledged) = (0_u64, 0_u64);

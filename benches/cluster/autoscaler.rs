@@ -44,7 +44,7 @@ fn wanted(round: usize) -> usize {
 }
 
 /// CPU time of a process so far, in microseconds.
-fn cpu_us(pid: u32) -> f64 {
+pub(crate) fn cpu_us(pid: u32) -> f64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let times = tasks.map(|task| {
         let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
