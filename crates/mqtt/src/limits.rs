@@ -58,8 +58,8 @@ pub const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of the queues of all sessions. On Redis a message that several of them share counts once, and what stands for it in each
 /// counts [`SHARED_ENTRY_BYTES`].
 pub const QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024 * 1024;
-/// The smallest message, in bytes of its stored form, that Redis holds once for all its queues: what stands for it takes
-/// about a hundred bytes in each.
+/// The smallest message, in bytes of its stored form, that Redis holds once for all queues of sessions that are away or behind:
+/// what stands for it takes about a hundred bytes in each.
 pub const SHARED_MESSAGE_BYTES_MIN: usize = 512;
 /// What stands for a shared message in one queue, with its place in the index of the session, in bytes of Redis.
 pub const SHARED_ENTRY_BYTES: usize = 160;

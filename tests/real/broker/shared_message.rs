@@ -109,6 +109,33 @@ fn a_message_goes_however_its_sessions_end() {
     await_that("nothing is left", || absent.has_nothing_left());
 }
 
+/// A session that is connected has a copy of its own, which goes with its acknowledgement; those that are away share one.
+#[test]
+fn a_connected_session_has_a_copy_of_its_own() {
+    let absent = Absent::start();
+    for name in ["away-1", "away-2"] {
+        absent.subscribe(name, "mixed", Qos::AtLeastOnce);
+    }
+    let mut connected = ["here-1", "here-2"].map(|name| {
+        let mut client = Client::new(absent.house.here(), lasting(name));
+        client.subscribe("mixed", Qos::AtLeastOnce);
+        client
+    });
+    let mut publisher = Client::new(absent.house.there(), connect("publisher"));
+    publisher.say("mixed", "x".repeat(PAYLOAD_BYTES), Qos::AtLeastOnce);
+    assert_eq!(absent.number("HGET wm3:b:1 n"), 2, "the sessions that share it");
+    for client in &mut connected {
+        assert_eq!(client.take().len(), PAYLOAD_BYTES);
+    }
+    await_that("one is left", || (100_000..101_000).contains(&absent.number("GET wm3:qb")));
+    for name in ["away-1", "away-2"] {
+        let mut back = Client::new(absent.house.there(), lasting(name));
+        assert_eq!(back.take().len(), PAYLOAD_BYTES);
+        back.hear_nothing();
+    }
+    await_that("nothing is left", || absent.has_nothing_left());
+}
+
 /// Damage to what names the messages of a session, or to the session itself, holds no message for ever.
 #[test]
 fn a_message_goes_whatever_is_damaged() {

@@ -117,7 +117,7 @@ for n = 1, session_count do
   local session = {
     client = client, key = key, queue = queue, owner = owner, bytes = tonumber(s[2] or '0'),
     seq = tonumber(s[4] or '0'), epoch = s[5], length = tonumber(s[6] or '0'),
-    count = 0, fresh = {},
+    count = 0, fresh = {}, shares = not owner or owner == '' or woken,
   }
   if owner and owner ~= '' and not woken and not (single and owner == me) then
     look_up(owner)
@@ -125,7 +125,7 @@ for n = 1, session_count do
       session.inbox = inboxes[owner] or { count = 0, last = 0, messages = {}, sessions = {} }
       inboxes[owner], session.places = session.inbox, {}
     else
-      session.wakes = true
+      session.wakes, session.shares = true, true
     end
   end
   sessions[n] = session
@@ -149,7 +149,8 @@ local function makes_room(to)
   to.bytes, to.length = tonumber(s[1] or '0'), tonumber(s[2] or '0')
   return to.length < queue_messages and to.bytes < queue_bytes
 end
--- Messages that go to several queues, each stored once; an entry has what stands for it instead (common.lua).
+-- Messages that wait in several queues, each stored once; an entry has what stands for it instead (common.lua). A session
+-- that is connected and not behind has a copy of its own: it is acknowledged soon, and sharing would double its cost.
 local bodies = {}
 local function share_body(message, ends, holders)
   local id = redis.call('INCR', P .. 'body')
@@ -180,7 +181,7 @@ for n = 1, message_count do
       if ends and (not to.ends or ends < to.ends) then to.ends = ends end
       local fresh, nth = to.fresh, to.count + 1
       to.count, to.length, to.bytes = nth, to.length + 1, to.bytes + size
-      if holders then holders[#holders + 1] = { to, nth } else added = added + size end
+      if holders and to.shares then holders[#holders + 1] = { to, nth } else added = added + size end
       fresh[2 * nth - 1], fresh[2 * nth] = message, options
       number = to.seq + nth
       local inbox = to.inbox
