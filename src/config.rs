@@ -21,6 +21,10 @@ pub use retention::{HistoryConfig, JournalConfig, LinkHistoryAgeError, LinkHisto
 pub use scheduler::{SchedulerConfig, SchedulerPolicyWord};
 pub use secret::{SecretUrl, read_secret};
 
+/// The least time between two audits of a switch, in milliseconds.
+const AUDIT_MS_MIN: u64 = 100;
+/// And the longest: an hour.
+const AUDIT_MS_MAX: u64 = 3_600_000;
 /// The folder of the data by default.
 pub const DATA_DEFAULT: &str = "data";
 /// Where the service listens by default: on this machine only.
@@ -78,6 +82,8 @@ pub struct ConfigFile {
     pub drain_ms: Option<u64>,
     /// After how long without a switch its links go into maintenance, so that traffic takes other paths, in milliseconds.
     pub lost_switch_ms: Option<u64>,
+    /// How often what each switch holds is compared with what it should hold, in milliseconds.
+    pub audit_ms: Option<u64>,
     /// How long the traffic of a revertive allocation stays away from a path that failed at least, in milliseconds.
     pub wait_to_restore_ms: Option<u64>,
     /// How long before planned maintenance begins its links are left, in milliseconds.
@@ -190,6 +196,8 @@ pub struct Config {
     pub drain_ms: u64,
     /// After how long without a switch its links go into maintenance, in milliseconds.
     pub lost_switch_ms: u64,
+    /// How often what each switch holds is compared with what it should hold, in milliseconds.
+    pub audit_ms: u64,
     /// How long the traffic of a revertive allocation stays away from a path that failed at least, in milliseconds.
     pub wait_to_restore_ms: u64,
     /// How long before planned maintenance begins its links are left, in milliseconds.
@@ -320,6 +328,7 @@ impl ConfigFile {
             log_format: self.log_format.or(other.log_format),
             drain_ms: self.drain_ms.or(other.drain_ms),
             lost_switch_ms: self.lost_switch_ms.or(other.lost_switch_ms),
+            audit_ms: self.audit_ms.or(other.audit_ms),
             wait_to_restore_ms: self.wait_to_restore_ms.or(other.wait_to_restore_ms),
             maintenance_lead_ms: self.maintenance_lead_ms.or(other.maintenance_lead_ms),
             controller_username: self.controller_username.or(other.controller_username),
@@ -391,6 +400,7 @@ impl ConfigFile {
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),
             lost_switch_ms: self.lost_switch_ms.unwrap_or(10_000),
+            audit_ms: self.audit_ms.unwrap_or(2_000).clamp(AUDIT_MS_MIN, AUDIT_MS_MAX),
             wait_to_restore_ms: self.wait_to_restore_ms.unwrap_or(10_000),
             maintenance_lead_ms: self.maintenance_lead_ms.unwrap_or(60_000),
             controller_username: self.controller_username,

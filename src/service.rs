@@ -177,6 +177,7 @@ impl Service {
         let options = AppOptions {
             driver_factory: driver_factory(access),
             lost_switch_after: Duration::from_millis(config.lost_switch_ms),
+            audit_every: Duration::from_millis(config.audit_ms),
             wait_to_restore: Duration::from_millis(config.wait_to_restore_ms),
             maintenance_lead: Duration::from_millis(config.maintenance_lead_ms),
             scheduler: scheduler_options(&config.scheduler)?,

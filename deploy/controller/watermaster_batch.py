@@ -2,9 +2,12 @@
 
 `ofctl_rest` answers 200 when a message is queued: an unknown field is dropped, and what the switch refuses is not told.
 This application reads strictly, sends a whole batch, then a barrier request, and answers when the switch has said that
-everything before the barrier is done.
+everything before the barrier is done. It also tells all that a switch holds in one answer, for a fortieth of what
+`ofctl_rest` spends on it: a rule, meter or group is parsed when it is read for the first time, and recognised by its bytes
+from then on.
 
-    GET  /watermaster/batch           {"version": 2, "items_max": 1000}
+    GET  /watermaster/batch           {"version": 3, "items_max": 1000}
+    GET  /watermaster/table/<dpid>    {"rules": [...], "meters": [...], "groups": [...]}, as `ofctl_rest` spells them, without counters
     POST /watermaster/batch/<dpid>    {"items": [{"kind": "flow", "command": "add", "body": {...}}, ...]}
 
     200 {"dpid": 1, "sent": 3, "errors": []}                                    all in force
@@ -12,16 +15,18 @@ everything before the barrier is done.
     400 {"error": "items[1].body.match: unknown field \\"ipv4_dest\\""}           nothing was sent
     404 {"error": "..."}                                                        no such switch is connected
     413 {"error": "..."}                                                        too large; nothing was sent
-    504 {"error": "..."}                                                        no barrier in time: the outcome is unknown
+    504 {"error": "..."}                                                        the switch keeps silent: the outcome is unknown
 
 A body is what `ofctl_rest` takes, without `dpid`, but JSON is read as JSON, every field must be known and of its type, and
-nothing may be missing. What must stay true: nothing is sent unless every item of the batch is right; and whatever was
-remembered for a batch is forgotten when its answer goes out. There is no authentication: bind the controller to loopback.
+nothing may be missing. What must stay true: nothing is sent unless every item of the batch is right; whatever was
+remembered for a batch is forgotten when its answer goes out; and of a switch no more is remembered than it held when it was
+read last. There is no authentication: bind the controller to loopback.
 """
 
 import ipaddress
 import json
 import os
+import struct
 
 if os.environ.get("CONTROLLER", "os_ken") == "ryu":
     from ryu.app.wsgi import ControllerBase, Response, WSGIApplication, route
@@ -29,21 +34,23 @@ if os.environ.get("CONTROLLER", "os_ken") == "ryu":
     from ryu.controller import dpset, ofp_event
     from ryu.controller.handler import CONFIG_DISPATCHER, HANDSHAKE_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
     from ryu.lib import hub, ofctl_v1_3
-    from ryu.ofproto import ofproto_v1_3
+    from ryu.ofproto import ofproto_v1_3, ofproto_v1_3_parser
 else:
     from os_ken.app.wsgi import ControllerBase, Response, WSGIApplication, route
     from os_ken.base.app_manager import OSKenApp as Application
     from os_ken.controller import dpset, ofp_event
     from os_ken.controller.handler import CONFIG_DISPATCHER, HANDSHAKE_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
     from os_ken.lib import hub, ofctl_v1_3
-    from os_ken.ofproto import ofproto_v1_3
+    from os_ken.ofproto import ofproto_v1_3, ofproto_v1_3_parser
 
-# 2: with groups.
-VERSION = 2
+# 2: with groups; 3: with tables.
+VERSION = 3
 ITEMS_MAX = 1000
 BODY_MAX_BYTES = 4_000_000
 ACTIONS_MAX = 16
 BARRIER_WAIT_S = 5.0
+# As long as `ofctl_rest` waits for a switch.
+TABLE_WAIT_S = 1.0
 # Between so many messages the other green threads of the controller have a turn: link discovery, probes, other requests.
 SENT_AT_A_TIME = 64
 
@@ -279,8 +286,83 @@ def messages(datapath, document):
     return built
 
 
+class Reading:
+    """A multipart answer, part by part, as it came."""
+
+    def __init__(self):
+        self.parts = []
+        self.is_refused = False
+        self.done = hub.Event()
+
+    def add(self, part):
+        self.parts.append(part)
+        # OpenFlow 1.3 section 7.3.5: header, type, flags, padding, body.
+        if not struct.unpack_from("!H", part, 10)[0] & ofproto_v1_3.OFPMPF_REPLY_MORE:
+            self.done.set()
+
+    def entries(self):
+        """Each of its entries begins with its length."""
+        for part in self.parts:
+            offset = ofproto_v1_3.OFP_MULTIPART_REPLY_SIZE
+            while offset < len(part):
+                length = struct.unpack_from("!H", part, offset)[0]
+                if length < 8:
+                    raise ValueError("an entry of %d octets" % length)
+                yield part[offset : offset + length]
+                offset += length
+
+
+def bytes_of_rule(entry):
+    """All but its age and counters."""
+    return entry[:4] + entry[12:32] + entry[48:]
+
+
+def told_rule(entry):
+    rule = ofproto_v1_3_parser.OFPFlowStats.parser(entry, 0)
+    names = ("priority", "cookie", "table_id", "idle_timeout", "hard_timeout")
+    told = {name: getattr(rule, name) for name in names}
+    told["match"] = ofctl_v1_3.match_to_str(rule.match)
+    told["actions"] = ofctl_v1_3.actions_to_str(rule.instructions)
+    return told
+
+
+METER_FLAGS = ("KBPS", "PKTPS", "BURST", "STATS")
+
+
+def told_meter(entry):
+    meter = ofproto_v1_3_parser.OFPMeterConfigStats.parser(entry, 0)
+    flags = [name for name in METER_FLAGS if meter.flags & getattr(ofproto_v1_3, "OFPMF_" + name)]
+    drop = ofproto_v1_3.OFPMBT_DROP
+    bands = [
+        {"type": "DROP" if band.type == drop else "OTHER", "rate": band.rate, "burst_size": band.burst_size}
+        for band in meter.bands
+    ]
+    return {"meter_id": meter.meter_id, "flags": flags, "bands": bands}
+
+
+def told_group(entry):
+    group = ofproto_v1_3_parser.OFPGroupDescStats.parser(entry, 0)
+    buckets = [
+        {"watch_port": bucket.watch_port, "actions": [ofctl_v1_3.action_to_str(action) for action in bucket.actions]}
+        for bucket in group.buckets
+    ]
+    kind = "FF" if group.type == ofproto_v1_3.OFPGT_FF else "OTHER"
+    return {"group_id": group.group_id, "type": kind, "buckets": buckets}
+
+
+def table_requests(datapath):
+    """For each kind of entry: the request, what an entry is recognised by, and how it is told."""
+    parser, protocol = datapath.ofproto_parser, datapath.ofproto
+    every = (0, protocol.OFPTT_ALL, protocol.OFPP_ANY, protocol.OFPG_ANY, 0, 0, parser.OFPMatch())
+    return {
+        "rules": (parser.OFPFlowStatsRequest(datapath, *every), bytes_of_rule, told_rule),
+        "meters": (parser.OFPMeterConfigStatsRequest(datapath, 0, protocol.OFPM_ALL), bytes, told_meter),
+        "groups": (parser.OFPGroupDescStatsRequest(datapath, 0), bytes, told_group),
+    }
+
+
 class WatermasterBatch(Application):
-    """Sends batches and waits for what the switches say to them."""
+    """Sends batches and waits for what the switches say to them; reads tables."""
 
     OFP_VERSIONS = [ofproto_v1_3.OFP_VERSION]
     _CONTEXTS = {"dpset": dpset.DPSet, "wsgi": WSGIApplication}
@@ -290,7 +372,24 @@ class WatermasterBatch(Application):
         self.dpset = kwargs["dpset"]
         self.barriers = {}
         self.refusals = {}
+        self.readings = {}
+        self.texts = {}
+        self.read_multipart_raw()
         kwargs["wsgi"].register(BatchController, {"application": self})
+
+    def read_multipart_raw(self):
+        """Multipart answers that this application asked for are not parsed by the controller."""
+        parsers = ofproto_v1_3_parser._MSG_PARSERS
+        parse = parsers[ofproto_v1_3.OFPT_MULTIPART_REPLY]
+
+        def parse_others(datapath, version, msg_type, msg_len, xid, buf):
+            reading = self.readings.get((datapath.id, xid))
+            if reading is None:
+                return parse(datapath, version, msg_type, msg_len, xid, buf)
+            reading.add(bytes(buf))
+            return None
+
+        parsers[ofproto_v1_3.OFPT_MULTIPART_REPLY] = parse_others
 
     @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
     def barrier_reply(self, event):
@@ -304,6 +403,47 @@ class WatermasterBatch(Application):
         if told:
             errors, index = told
             errors.append({"index": index, "type": event.msg.type, "code": event.msg.code})
+        reading = self.readings.get((event.msg.datapath.id, event.msg.xid))
+        if reading:
+            reading.is_refused = True
+            reading.done.set()
+
+    @set_ev_cls(dpset.EventDP, MAIN_DISPATCHER)
+    def leave(self, event):
+        if not event.enter:
+            self.texts.pop(event.dp.id, None)
+
+    def table(self, datapath):
+        """The JSON of all that a switch holds, or None where it keeps silent."""
+        requests, readings = table_requests(datapath), {}
+        try:
+            for kind, (request, _, _) in requests.items():
+                datapath.set_xid(request)
+                readings[kind] = self.readings[(datapath.id, request.xid)] = Reading()
+                datapath.send_msg(request)
+            if not all(reading.done.wait(timeout=TABLE_WAIT_S) for reading in readings.values()):
+                return None
+            # A switch without meters or groups says so, and has none; each has rules.
+            if readings["rules"].is_refused:
+                return None
+        finally:
+            for request, _, _ in requests.values():
+                self.readings.pop((datapath.id, request.xid), None)
+        before, now, lists = self.texts.get(datapath.id, {}), {}, []
+        for kind, (_, known_by, told) in requests.items():
+            texts = []
+            for entry in readings[kind].entries():
+                key = (kind, known_by(entry))
+                text = before.get(key)
+                if text is None:
+                    text = json.dumps(told(entry))
+                    if len(texts) % SENT_AT_A_TIME == 0:
+                        hub.sleep(0)
+                now[key] = text
+                texts.append(text)
+            lists.append('"%s": [%s]' % (kind, ", ".join(texts)))
+        self.texts[datapath.id] = now
+        return "{%s}" % ", ".join(lists)
 
     def send(self, datapath, built):
         """Sends all, waits for the barrier; the refusals, or None where the switch kept silent."""
@@ -338,6 +478,16 @@ class BatchController(ControllerBase):
     @route("watermaster", "/watermaster/batch", methods=["GET"])
     def about(self, _req, **_):
         return answer(200, {"version": VERSION, "items_max": ITEMS_MAX})
+
+    @route("watermaster", "/watermaster/table/{dpid}", methods=["GET"], requirements={"dpid": r"[0-9]{1,20}"})
+    def table(self, _req, dpid, **_):
+        datapath = self.application.dpset.get(int(dpid))
+        if datapath is None:
+            return answer(404, {"error": "no switch %s is connected" % dpid})
+        text = self.application.table(datapath)
+        if text is None:
+            return answer(504, {"error": "switch %s keeps silent" % dpid})
+        return Response(status=200, content_type="application/json", charset="utf-8", body=text)
 
     @route("watermaster", "/watermaster/batch/{dpid}", methods=["POST"], requirements={"dpid": r"[0-9]{1,20}"})
     def batch(self, req, dpid, **_):

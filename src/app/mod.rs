@@ -72,6 +72,8 @@ pub const SNAPSHOT_EVERY: u64 = 200_000;
 pub const SNAPSHOT_EVERY_MIN: u64 = 1_000;
 /// After how long a switch that is lost to its controller is avoided, unless said otherwise.
 const LOST_SWITCH_AFTER: Duration = Duration::from_secs(10);
+/// How often each switch is audited, unless the options say otherwise.
+const AUDIT_EVERY: Duration = Duration::from_secs(2);
 /// How long traffic stays away from a path that failed, unless said otherwise.
 const WAIT_TO_RESTORE: Duration = Duration::from_secs(10);
 /// How long before planned maintenance begins its links are left, unless something else is said.
@@ -145,6 +147,7 @@ struct AppInner {
     controllers: reconcile::Controllers,
     driver_factory: DriverFactory,
     lost_switch_after: Duration,
+    audit_every: Duration,
 }
 
 /// How an [`App`] works, besides its journal.
@@ -153,6 +156,8 @@ pub struct AppOptions {
     pub driver_factory: DriverFactory,
     /// After how long without a switch its controller's links there go into maintenance, so that traffic takes other paths.
     pub lost_switch_after: Duration,
+    /// How often each switch is audited.
+    pub audit_every: Duration,
     /// How long the traffic of a revertive allocation stays away from a path that failed at least.
     pub wait_to_restore: Duration,
     /// How long before planned maintenance begins its links are left.
@@ -170,6 +175,7 @@ impl Default for AppOptions {
         Self {
             driver_factory: driver_factory(ControllerAccess::default()),
             lost_switch_after: LOST_SWITCH_AFTER,
+            audit_every: AUDIT_EVERY,
             wait_to_restore: WAIT_TO_RESTORE,
             maintenance_lead: MAINTENANCE_LEAD,
             scheduler: SchedulerOptions::default(),
@@ -241,6 +247,7 @@ impl App {
             controllers,
             driver_factory: options.driver_factory,
             lost_switch_after: options.lost_switch_after,
+            audit_every: options.audit_every,
         };
         let app = Self { inner: Arc::new(inner) };
         let mut tasks = JoinSet::new();

@@ -78,6 +78,9 @@ pub struct Arguments {
     /// [default: 10000].
     #[arg(long, env = "WATERMASTER_LOST_SWITCH_MS")]
     lost_switch_ms: Option<u64>,
+    /// How often what each switch holds is compared with what it should hold, in milliseconds [default: 2000].
+    #[arg(long, env = "WATERMASTER_AUDIT_MS", value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    audit_ms: Option<u64>,
     /// How long the traffic of a revertive allocation stays away from a path that failed at least, in milliseconds
     /// [default: 10000].
     #[arg(long, env = "WATERMASTER_WAIT_TO_RESTORE_MS")]
@@ -169,6 +172,7 @@ impl Arguments {
             log_format: self.log_format,
             drain_ms: self.drain_ms,
             lost_switch_ms: self.lost_switch_ms,
+            audit_ms: self.audit_ms,
             wait_to_restore_ms: self.wait_to_restore_ms,
             maintenance_lead_ms: self.maintenance_lead_ms,
             controller_username: self.controller_username.clone(),

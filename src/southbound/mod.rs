@@ -99,6 +99,15 @@ pub trait Driver: Send + Sync + fmt::Debug {
         Box::pin(async { Ok(vec![]) })
     }
 
+    /// Everything that a live switch holds, in one answer that costs the controller little; none where a controller has no such
+    /// answer, and [`Driver::rules`], [`Driver::meters`] and [`Driver::groups`] have to do.
+    ///
+    /// # Errors
+    /// As [`Driver::rules`].
+    fn whole(&self, _switch: Dpid) -> DriverFuture<'_, Option<SwitchContent>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// Asks the switch itself, through the controller, whether it is there.
     ///
     /// # Errors
@@ -128,6 +137,14 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`Driver::rules`].
     fn port_counters(&self, switch: Dpid) -> DriverFuture<'_, Vec<PortCounters>>;
+}
+
+/// Everything that a switch holds, this service's and other programs', in any order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SwitchContent {
+    pub rules: Vec<Rule>,
+    pub meters: Vec<Meter>,
+    pub groups: Vec<Group>,
 }
 
 /// A port of a switch.

@@ -225,6 +225,61 @@ async fn strangers(lab: &Lab, driver: &Ryu) {
     lab.ofctl("del-flows", 1, &[&format!("cookie={ours:#x}/-1")]);
 }
 
+/// The whole content in one answer is what is read by parts.
+async fn whole(driver: &Ryu) {
+    let Some(mut whole) = driver.whole(SWITCH).await.unwrap() else { panic!("the application tells tables") };
+    let mut rules = driver.rules(SWITCH, CookieFilter::ALL).await.unwrap();
+    rules.sort();
+    whole.rules.sort();
+    assert_eq!(whole.rules, rules);
+    assert_eq!(whole.meters, driver.meters(SWITCH).await.unwrap());
+    assert_eq!(whole.groups, driver.groups(SWITCH).await.unwrap());
+    let stranger = Dpid(99);
+    assert_eq!(driver.whole(stranger).await, Err(DriverError::UnknownSwitch { dpid: stranger }));
+}
+
+/// Every kind of rule, meter and group, this service's and others', twice: parsed, and remembered.
+async fn told_whole(lab: &Lab, driver: &Ryu) {
+    let group = Group { id: OURS.group(label(4)), working: PortNo(2), fallback: Fallback::Back(PortNo(3)) };
+    let one = meter(1, 5000);
+    let rules = [head(1, one.id), swap(2), pop(3)];
+    let mut steps = vec![RuleStep::AddMeter(one), RuleStep::AddGroup(group)];
+    steps.extend(rules.iter().cloned().map(RuleStep::PutRule));
+    assert!(all_in_force(&driver.apply(SWITCH, &steps).await.unwrap()));
+    lab.ofctl(
+        "add-flow",
+        1,
+        &["cookie=0x99,priority=7,idle_timeout=60,ip,nw_src=10.0.0.0/255.0.255.0,actions=resubmit(,1)"],
+    );
+    lab.ofctl(
+        "add-flow",
+        1,
+        &["cookie=0x98,table=3,priority=8,tcp6,ipv6_dst=fd00::/64,tp_src=5,actions=set_queue:1,output:2"],
+    );
+    lab.ofctl("add-meter", 1, &["meter=7,pktps,band=type=drop,rate=1000"]);
+    lab.ofctl("add-group", 1, &["group_id=9,type=select,bucket=output:2,bucket=output:3"]);
+    for _ in 0..2 {
+        whole(driver).await;
+    }
+    // One that is altered and nothing else is told as it is now.
+    let altered = format!(
+        "table=0,priority={},mpls,mpls_label=100002,mpls_bos=1,actions=set_field:777->mpls_label,output:3",
+        OURS.label_priority()
+    );
+    lab.ofctl("mod-flows", 1, &["--strict", &altered]);
+    whole(driver).await;
+    lab.ofctl("mod-meter", 1, &["meter=10001,kbps,burst,stats,band=type=drop,rate=99,burst_size=99"]);
+    whole(driver).await;
+    let mut back: Vec<RuleStep> = rules.iter().map(delete).collect();
+    back.extend([RuleStep::DeleteMeter(one.id), RuleStep::DeleteGroup(group.id)]);
+    assert!(all_in_force(&driver.apply(SWITCH, &back).await.unwrap()));
+    whole(driver).await;
+    lab.ofctl("del-flows", 1, &["cookie=0x98/-1"]);
+    lab.ofctl("del-flows", 1, &["cookie=0x99/-1"]);
+    lab.ofctl("del-meter", 1, &["meter=7"]);
+    lab.ofctl("del-groups", 1, &[]);
+}
+
 /// Seven hundred rules: read in slices, and right.
 async fn many(lab: &Lab, driver: &Ryu) {
     let rules: Vec<Rule> = (1..=700).map(pop).collect();
@@ -247,6 +302,7 @@ fn packets_driver_with_the_acknowledged_batch() {
         there_and_back(&lab, &driver).await;
         groups(&lab, &driver).await;
         strangers(&lab, &driver).await;
+        told_whole(&lab, &driver).await;
         many(&lab, &driver).await;
     });
 }
@@ -258,6 +314,7 @@ fn packets_driver_over_plain_ofctl_rest() {
     let driver = Ryu::new(lab.url(), &OutboundNetworks::default(), Numbering::DEFAULT).unwrap();
     await_that("four switches", SOON, || run(driver.switches()).map(|found| found.len()), |found| *found == Ok(4));
     run(async {
+        assert_eq!(driver.whole(SWITCH).await, Ok(None));
         there_and_back(&lab, &driver).await;
         groups(&lab, &driver).await;
         strangers(&lab, &driver).await;

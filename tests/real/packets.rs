@@ -231,6 +231,29 @@ fn packets_rules_are_repaired_and_only_ours() {
     assert!(lab.reaches(1, 3));
 }
 
+/// The label that packets are sent on with, and nothing else: no count of rules shows it.
+#[test]
+fn packets_of_a_label_that_was_altered_are_led_right_again() {
+    let lab = Lab::take();
+    let network = Network::with_capacity(&lab, 1_000_000_000);
+    network.admit_many(&many(200, 10_000));
+    network.await_count("active", 200, SOON);
+    let transit = if lab.rules(2).is_empty() { 4 } else { 2 };
+    let right = lab.all_rules();
+    let rules = lab.rules(transit);
+    let (place, _) = rules[rules.len() / 2].split_once(" actions=").unwrap();
+    let (_, place) = place.split_once("priority=").unwrap();
+    let out = if transit == 2 { 2 } else { 3 };
+    let altered = format!("priority={place},actions=set_field:777777->mpls_label,set_field:0->mpls_tc,output:{out}");
+    lab.ofctl("mod-flows", transit, &["--strict", &altered]);
+    assert_ne!(lab.all_rules(), right);
+    let damaged = || network.ask("GET", "/v1/allocations?state=degraded", None).1["items"].clone();
+    let seen = |items: &Value| items[0]["reason"].as_str().is_some_and(|why| why.contains("was not as it was written"));
+    await_that("the damage is said", SOON, damaged, seen);
+    await_that("it is right again", SOON, || lab.all_rules(), |seen| *seen == right);
+    network.await_count("active", 200, SOON);
+}
+
 /// A foreign rule in our place is neither replaced nor deleted, and said; so is one that has the label.
 #[test]
 fn packets_of_foreign_rules_are_left_to_them() {

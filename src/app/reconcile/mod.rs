@@ -129,7 +129,7 @@ fn start(app: &App, identity: WorkerIdentity, controller: Arc<Controller>, topol
     let status = Arc::new(StatusCell::new(controller.topology.clone()));
     let stop = app.stopping().child_token();
     let driver = match (app.inner.driver_factory)(&controller, topology) {
-        Ok(driver) => Arc::new(ThrottledDriver::new(driver, controller.settings)),
+        Ok(driver) => Arc::new(ThrottledDriver::new(driver, &controller)),
         Err(error) => {
             status.set_unusable(&error, app.now());
             app.inner.controllers.insert(&controller.name, status, None);
@@ -177,8 +177,23 @@ impl App {
     /// # Errors
     /// It cannot be asked, or does not answer as it should.
     pub async fn survey(&self, controller: &Name) -> Result<Survey, SurveyError> {
-        let driver = self.inner.controllers.driver(controller).ok_or(SurveyError::NoDriver)?;
+        let driver = self.current_driver(controller).ok_or(SurveyError::NoDriver)?;
         Ok(link_monitor::survey(&driver).await?)
+    }
+
+    /// The driver of a controller as it is now; the worker's may for a moment be the one of before a change.
+    fn current_driver(&self, name: &Name) -> Option<Arc<ThrottledDriver>> {
+        let (controller, topology) = self.read(|state| {
+            let controller = Arc::clone(state.controller(name.as_str())?);
+            let network = state.network(controller.topology.as_str());
+            Some((controller, network.map(|network| Arc::clone(network.topology()))))
+        })?;
+        let of_worker = self.inner.controllers.driver(name);
+        if let Some(driver) = of_worker.filter(|driver| driver.revision() == controller.revision) {
+            return Some(driver);
+        }
+        let driver = (self.inner.driver_factory)(&controller, topology.as_deref()).ok()?;
+        Some(Arc::new(ThrottledDriver::new(driver, &controller)))
     }
 }
 

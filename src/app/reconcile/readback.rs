@@ -1,8 +1,9 @@
-//! Reading what switches hold, this service's and others' apart; and the light audit, which counts, and reads one slice at a
-//! time: a rule that is gone, sends elsewhere or drops shows in the counts at once.
+//! Reading what switches hold, this service's and others' apart. An audit reads everything where the controller tells that at
+//! little cost; else it counts, and reads one slice at a time: a rule that is gone, sends elsewhere or drops shows in the counts
+//! at once.
 
 use super::throttled_driver::ThrottledDriver;
-use crate::southbound::DriverError;
+use crate::southbound::{DriverError, SwitchContent};
 use kernel::intent::{CookieFilter, Dpid, Foreign, Group, Meter, Numbering, Table};
 
 /// How many rules one answer of an audit should have at most: a controller takes a fifth of a millisecond for each.
@@ -19,9 +20,25 @@ pub(super) type Content = (Table, Foreign);
 
 /// Everything that a switch holds.
 pub(super) async fn content(driver: &ThrottledDriver, switch: Dpid) -> Result<Content, DriverError> {
+    match driver.whole(switch).await? {
+        Some(whole) => Ok(parted(driver, whole)),
+        None => content_by_parts(driver, switch).await,
+    }
+}
+
+async fn content_by_parts(driver: &ThrottledDriver, switch: Dpid) -> Result<Content, DriverError> {
     let rules = driver.rules(switch, CookieFilter::ALL).await?;
     let meters = driver.meters(switch).await?;
-    Ok(Table::parted(rules, meters, driver.groups(switch).await?, driver.settings()))
+    Ok(parted(driver, SwitchContent { rules, meters, groups: driver.groups(switch).await? }))
+}
+
+fn parted(driver: &ThrottledDriver, SwitchContent { rules, meters, groups }: SwitchContent) -> Content {
+    Table::parted(rules, meters, groups, driver.settings())
+}
+
+fn compared((known, foreign): (&Table, &Foreign), (table, others): Content) -> Finding {
+    let is_same = table == *known && others == *foreign;
+    if is_same { Finding::Same } else { Finding::Other((table, others)) }
 }
 
 /// What the audit found of a switch.
@@ -32,7 +49,7 @@ pub(super) enum Finding {
     Other(Content),
 }
 
-/// How much of a switch is read.
+/// How much of a switch is read at least.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Depth {
     /// Everything.
@@ -48,21 +65,22 @@ pub(super) async fn audit(
     (known, foreign): (&Table, &Foreign),
     depth: Depth,
 ) -> Result<Finding, DriverError> {
+    if let Some(whole) = driver.whole(switch).await? {
+        return Ok(compared((known, foreign), parted(driver, whole)));
+    }
     let Depth::Slice(round) = depth else {
-        let (table, others) = content(driver, switch).await?;
-        let is_same = table == *known && others == *foreign;
-        return Ok(if is_same { Finding::Same } else { Finding::Other((table, others)) });
+        return Ok(compared((known, foreign), content_by_parts(driver, switch).await?));
     };
     let numbering = driver.settings().numbering;
     let expected = u64::try_from(known.rules().len()).unwrap_or(u64::MAX);
     if driver.rule_count(switch, CookieFilter::ALL).await? != expected.saturating_add(foreign.count) {
-        return content(driver, switch).await.map(Finding::Other);
+        return content_by_parts(driver, switch).await.map(Finding::Other);
     }
     let bits = slice_bits(expected);
     if bits > 0 {
         for (port, wanted) in known.rules_by_port().into_iter().take(PORTS_COUNTED) {
             if driver.rule_count_to(switch, numbering.tagged(), port).await? != wanted {
-                return content(driver, switch).await.map(Finding::Other);
+                return content_by_parts(driver, switch).await.map(Finding::Other);
             }
         }
     }
@@ -85,7 +103,7 @@ pub(super) async fn audit(
     {
         return Ok(Finding::Same);
     }
-    content(driver, switch).await.map(Finding::Other)
+    content_by_parts(driver, switch).await.map(Finding::Other)
 }
 
 fn has_groups(known: &Table, foreign: &Foreign, found: &[Group], numbering: Numbering) -> bool {

@@ -9,8 +9,11 @@ use tokio::sync::{Mutex as Turn, Semaphore};
 use tokio::time::timeout;
 
 use crate::southbound::{
-    Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX, Unreachable,
+    Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX, SwitchContent,
+    Unreachable,
 };
+use kernel::controller::Controller;
+use kernel::id::Sequence;
 use kernel::intent::{CookieFilter, Dpid, Group, Meter, PortNo, Rule, RuleSettings, RuleStep, StepOutcome};
 
 /// How long a question may take.
@@ -24,14 +27,21 @@ pub(super) const STEPS_AT_ONCE: usize = if STEPS_MAX < 200 { STEPS_MAX } else { 
 #[derive(Debug)]
 pub(super) struct ThrottledDriver {
     driver: Arc<dyn Driver>,
+    revision: Sequence,
     settings: RuleSettings,
     permits: Semaphore,
     turns: Mutex<BTreeMap<Dpid, Arc<Turn<()>>>>,
 }
 
 impl ThrottledDriver {
-    pub(super) fn new(driver: Arc<dyn Driver>, settings: RuleSettings) -> Self {
-        Self { driver, settings, permits: Semaphore::new(REQUESTS_IN_FLIGHT_MAX), turns: Mutex::default() }
+    pub(super) fn new(driver: Arc<dyn Driver>, controller: &Controller) -> Self {
+        let Controller { revision, settings, .. } = *controller;
+        Self { driver, revision, settings, permits: Semaphore::new(REQUESTS_IN_FLIGHT_MAX), turns: Mutex::default() }
+    }
+
+    /// The event that last changed the controller that it is for.
+    pub(super) fn revision(&self) -> Sequence {
+        self.revision
     }
 
     /// How rules and meters of its switches are made.
@@ -74,6 +84,10 @@ impl ThrottledDriver {
 
     pub(super) async fn groups(&self, switch: Dpid) -> Result<Vec<Group>, DriverError> {
         self.in_turn(switch, QUESTION_MAX, |driver| driver.groups(switch)).await
+    }
+
+    pub(super) async fn whole(&self, switch: Dpid) -> Result<Option<SwitchContent>, DriverError> {
+        self.in_turn(switch, QUESTION_MAX, |driver| driver.whole(switch)).await
     }
 
     pub(super) async fn ports(&self, switch: Dpid) -> Result<Vec<Port>, DriverError> {

@@ -116,7 +116,7 @@ impl Ryu {
         let reply = self.talk.get("ask for the batch", "watermaster/batch").await?;
         match reply.json::<About>() {
             Ok(About { version: 1, .. }) if with_groups => Ok(BatchMode::OneByOne),
-            Ok(about) if matches!(about.version, 1 | 2) && about.items_max > 0 => {
+            Ok(about) if matches!(about.version, 1..=3) && about.items_max > 0 => {
                 Ok(BatchMode::Batch(about.items_max.min(STEPS_MAX)))
             }
             Ok(_) => Ok(BatchMode::OneByOne),

@@ -1,5 +1,5 @@
-//! Ryu 4.34 and os-ken 1.4.1 with `ofctl_rest` and `rest_topology`; and, where the controller has it, the acknowledged batch
-//! of `deploy/controller`.
+//! Ryu 4.34 and os-ken 1.4.1 with `ofctl_rest` and `rest_topology`; and, where the controller has them, the acknowledged batch
+//! and the tables of `deploy/controller`.
 //!
 //! What must stay true: 200 means that a message is queued and nothing more, so that what was sent is read back or was
 //! acknowledged before it is called in force. A list that is empty because a switch kept silent looks like one that is
@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use api::outbound::OutboundNetworks;
 use futures_util::FutureExt;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use self::decode::{AggregateReply, CountersReply, LinkReply, PerSwitch, PortReply, RuleReply};
 use self::meters_and_groups::{GroupReply, MeterReply};
 use super::http_client::{ControllerReply, Dialogue};
-use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters};
+use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters, SwitchContent};
 use kernel::intent::{Cookie, CookieFilter, Dpid, Group, Meter, Numbering, PortNo, Rule, RuleStep, StepOutcome};
 
 /// How long `ofctl_rest` waits for each part of a switch's answer before it answers with what it has; a little less, for
@@ -35,6 +36,21 @@ const RULES_AT_ONCE: u64 = 256;
 const SLICE_BITS_MAX: u32 = 12;
 /// How often a list that changed while it was read is read.
 const READINGS_MAX: u32 = 2;
+
+/// Everything that a switch holds, as the application of `deploy/controller` tells it.
+#[derive(Deserialize)]
+struct TableReply {
+    rules: Vec<RuleReply>,
+    meters: Vec<MeterReply>,
+    groups: Vec<GroupReply>,
+}
+
+/// What that application says where it does not answer as asked.
+#[derive(Deserialize)]
+struct TableRefusal {
+    #[serde(rename = "error")]
+    _why: String,
+}
 
 /// A Ryu or os-ken controller.
 #[derive(Debug)]
@@ -107,6 +123,25 @@ impl Ryu {
         Err(DriverError::SilentSwitch { dpid: switch })
     }
 
+    /// None from a controller without the application: its 404 is not of the application's form.
+    async fn read_table(&self, switch: Dpid) -> Result<Option<SwitchContent>, DriverError> {
+        let reply = self.talk.get("read a table", &format!("watermaster/table/{}", switch.0)).await?;
+        let is_told = || serde_json::from_slice::<TableRefusal>(&reply.body).is_ok();
+        match reply.status {
+            404 if is_told() => Err(DriverError::UnknownSwitch { dpid: switch }),
+            404 | 405 => Ok(None),
+            504 if is_told() => Err(DriverError::SilentSwitch { dpid: switch }),
+            _ => {
+                let told: TableReply = reply.json()?;
+                Ok(Some(SwitchContent {
+                    rules: told.rules.into_iter().map(RuleReply::rule).collect(),
+                    meters: told.meters.iter().map(MeterReply::meter).collect(),
+                    groups: told.groups.iter().map(GroupReply::group).collect(),
+                }))
+            }
+        }
+    }
+
     async fn read_meters(&self, switch: Dpid) -> Result<Vec<Meter>, DriverError> {
         let told: Vec<MeterReply> = self.perhaps_empty("read meters", "stats/meterconfig", switch).await?;
         Ok(told.iter().map(MeterReply::meter).collect())
@@ -175,6 +210,10 @@ impl Driver for Ryu {
 
     fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>> {
         self.read_meters(switch).boxed()
+    }
+
+    fn whole(&self, switch: Dpid) -> DriverFuture<'_, Option<SwitchContent>> {
+        self.read_table(switch).boxed()
     }
 
     fn has_groups(&self) -> bool {

@@ -210,6 +210,33 @@ async fn silence_is_not_emptiness() {
 }
 
 #[tokio::test]
+async fn a_table_is_told_whole_where_the_controller_has_such_an_answer() {
+    let meter = json!({"meter_id": 10_001, "flags": ["KBPS", "BURST", "STATS"],
+        "bands": [{"type": "DROP", "rate": 5000, "burst_size": 5000}]});
+    let table = json!({"rules": [told(&transit(1, 2))], "meters": [meter], "groups": []}).to_string();
+    let unknown = DriverError::UnknownSwitch { dpid: SWITCH };
+    let silent = DriverError::SilentSwitch { dpid: SWITCH };
+    let held = SwitchContent {
+        rules: vec![transit(1, 2)],
+        meters: vec![Meter { id: MeterId(10_001), rate_kbps: 5000, burst_kbit: 5000 }],
+        groups: vec![],
+    };
+    for (status, body, expected) in [
+        (200, table.as_str(), Ok(Some(held))),
+        (404, "", Ok(None)),
+        (404, "<html>not here</html>", Ok(None)),
+        (404, r#"{"error": "no switch 1 is connected"}"#, Err(unknown)),
+        (504, r#"{"error": "switch 1 keeps silent"}"#, Err(silent)),
+        (504, "a proxy's", Err(DriverError::Refused { what: "read a table", status: 504 })),
+        (200, r#"{"rules": []}"#, Err(DriverError::Garbage { what: "read a table" })),
+    ] {
+        let answer = body.to_owned();
+        let stub = Stub::answering(move |_| (status, answer.clone()));
+        assert_eq!(driver(&stub).whole(SWITCH).await, expected, "{status} {body}");
+    }
+}
+
+#[tokio::test]
 async fn half_a_list_is_none() {
     let rule = told(&transit(1, 2));
     let half = Stub::answering(move |(_, path, _)| match path.as_str() {

@@ -31,8 +31,6 @@ use kernel::controller::Controller;
 use kernel::id::AllocationId;
 use kernel::intent::{Dpid, RulePlan, SwitchFault, Tables};
 
-/// How often each switch is audited: one after the other, so that what is decided does not wait for all.
-const AUDIT_EVERY: Duration = Duration::from_secs(2);
 /// The first wait after something failed.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(3);
@@ -97,6 +95,7 @@ impl Worker {
         driver: Arc<ThrottledDriver>,
         status: Arc<StatusCell>,
     ) -> Self {
+        let audit_every = app.inner.audit_every;
         Self {
             app,
             controller,
@@ -118,7 +117,7 @@ impl Worker {
             closed_until: None,
             away: None,
             retry_at: None,
-            audit_at: Instant::now() + AUDIT_EVERY,
+            audit_at: Instant::now() + audit_every,
             audited: None,
             audits: 0,
         }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::super::controller_status::FieldEvent;
 use super::super::readback::{self, Content, Depth, Finding};
 use super::switch_io::{read_one, topology};
-use super::{AUDIT_EVERY, Occasion, Worker};
+use super::{Occasion, Worker};
 use crate::southbound::DriverError;
 use kernel::intent::{Agenda, Damage, Dpid, Foreign};
 
@@ -32,7 +32,8 @@ impl Worker {
             self.audit_next().await?;
             self.count_arrivals().await?;
             let switches = u32::try_from(self.seen.len()).unwrap_or(u32::MAX).max(1);
-            self.audit_at = Instant::now() + AUDIT_EVERY / switches;
+            // One after the other, so that what is decided does not wait for all.
+            self.audit_at = Instant::now() + self.app.inner.audit_every / switches;
         }
         if !self.is_loaded {
             self.read_doubtful(Occasion::Time).await?;
@@ -86,6 +87,10 @@ impl Worker {
         }
         let steps = Agenda::new(self.plan.tables(), &self.seen).len();
         let steps = u64::try_from(steps).unwrap_or(u64::MAX);
+        // What other programs have changed is nothing to repair.
+        if steps == 0 {
+            return;
+        }
         let controller = self.controller.name.clone();
         self.app.inner.controllers.publish(FieldEvent::Repaired { controller, steps });
     }
