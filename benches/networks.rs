@@ -284,5 +284,6 @@ fn link(name: Name, from: u32, to: u32, km: u32, twin: u32) -> Link {
         to_port: None,
         twin: Some(LinkIx(twin)),
         capacity_from: CapacitySource::Given,
+        is_avoided: false,
     }
 }

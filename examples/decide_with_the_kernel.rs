@@ -59,6 +59,7 @@ fn put_topology() -> Result<Command, Box<dyn Error>> {
         to_port: None,
         twin: None,
         capacity_from: CapacitySource::Given,
+        is_avoided: false,
     };
     Ok(Command::PutTopology {
         name: Name::new("net")?,

@@ -221,6 +221,7 @@ pub(super) fn link_change(document: LinkRequest) -> Result<LinkChange, Problem> 
         delay: document.delay_us.map(Micros),
         srlg: document.srlg,
         admin_group: document.admin_group,
+        is_avoided: None,
         is_reported: false,
         expected: None,
         until: None,

@@ -88,6 +88,9 @@ pub(super) struct LinkRecord {
     pub(super) admin_group: u32,
     /// Whether it may carry anything.
     pub(super) state: LinkWord,
+    /// Whether a controller has lost a switch at its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) avoided: bool,
     /// The port at the tail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) from_port: Option<u32>,
@@ -167,6 +170,7 @@ impl LinkRecord {
             to_port: link.to_port,
             twin: link.twin.map(|twin| lookup.link(twin)).transpose()?,
             capacity_from: link.capacity_from.into(),
+            avoided: link.is_avoided,
         })
     }
 
@@ -191,6 +195,7 @@ impl LinkRecord {
             to_port: self.to_port,
             twin: self.twin.as_ref().map(link).transpose()?,
             capacity_from: self.capacity_from.into(),
+            is_avoided: self.avoided,
         })
     }
 }

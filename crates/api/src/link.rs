@@ -62,6 +62,10 @@ pub struct LinkProperties {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub twin: Option<String>,
+    /// Present and true while a controller has lost a switch at an end of the link: new paths pass by it where they can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub avoided: bool,
 }
 
 /// What is reserved on a link. Where a class is overbooked locally, the books count what a reservation takes from the link:

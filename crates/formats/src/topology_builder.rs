@@ -222,6 +222,7 @@ impl LinkBuilder<'_> {
             to_port: edge.to_port,
             twin: None,
             capacity_from: capacity.source,
+            is_avoided: false,
         };
         let forward = self.links.len();
         match &edge.direction {

@@ -228,6 +228,8 @@ pub struct LinkChange {
     pub srlg: Option<Vec<u32>>,
     /// Another administrative group.
     pub admin_group: Option<u32>,
+    /// Whether a controller has lost a switch at its end. The other direction of the same fibre shares this.
+    pub is_avoided: Option<bool>,
     /// Whether the state is what a controller sees, which a controller may undo; false: an operator decided it.
     pub is_reported: bool,
     /// The state that the link has to be in: in another, nothing is due.

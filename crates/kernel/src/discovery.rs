@@ -193,6 +193,7 @@ fn add_links(
             to_port: Some(new.to.1.0),
             twin: None,
             capacity_from,
+            is_avoided: false,
         });
         added.push(name);
     }

@@ -2,6 +2,7 @@
 //! entry, how much more each slot may have there and how congested the link is.
 //! What must stay true: what was entered can be taken out again, to the bit.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::bam::{Booked, LinkBounds, SLOTS, Slot, Slots};
@@ -60,6 +61,8 @@ pub struct Ledger {
     figures: Arc<FigureTable>,
     pub(crate) calendar: Calendar,
     pub(crate) closures: Arc<Closures>,
+    /// The links that new paths pass by where they can.
+    avoided: Arc<BTreeSet<LinkIx>>,
 }
 
 impl Ledger {
@@ -87,6 +90,7 @@ impl Ledger {
             figures: Arc::new(figures),
             calendar: Calendar::default(),
             closures: Arc::default(),
+            avoided: Arc::new(topology.links().filter(|(_, link)| link.is_avoided).map(|(ix, _)| ix).collect()),
         }
     }
 
@@ -198,6 +202,11 @@ impl Ledger {
         self.page(link).map(|page| &page.books[place(link)])
     }
 
+    /// The links that new paths pass by where they can: a controller has lost a switch at their end.
+    pub(crate) fn avoided(&self) -> &BTreeSet<LinkIx> {
+        &self.avoided
+    }
+
     pub(crate) fn is_usable(&self, link: LinkIx) -> bool {
         self.figures.usable.get(link.at()).copied().unwrap_or(false)
     }
@@ -297,6 +306,10 @@ impl Ledger {
         }
         if let Some(usable) = Arc::make_mut(&mut self.figures).usable.get_mut(ix.at()) {
             *usable = link.state == LinkState::Up;
+        }
+        if link.is_avoided != self.avoided.contains(&ix) {
+            let avoided = Arc::make_mut(&mut self.avoided);
+            let _ = if link.is_avoided { avoided.insert(ix) } else { avoided.remove(&ix) };
         }
         self.refresh([ix]);
     }

@@ -278,6 +278,12 @@ impl<'a> LedgerDraft<'a> {
         DraftView::new(self, claim, Taking::Reach, Precision::Exact)
     }
 
+    /// The links that new paths need not pass by, as a path search sees them; none where no link is to be passed by.
+    pub(crate) fn preferred(&self, claim: Claim, taking: Taking) -> Option<impl Links + '_> {
+        let avoided = Some(self.ledger.avoided()).filter(|avoided| !avoided.is_empty())?;
+        Some(DraftView { avoided: Some(avoided), ..DraftView::new(self, claim, taking, Precision::Exact) })
+    }
+
     fn page(&self, link: LinkIx) -> Option<&LedgerPage> {
         self.pages.get(*self.page_of.get(link.at())? as usize)
     }
@@ -313,6 +319,8 @@ struct DraftView<'a> {
     claim: Claim,
     taking: Taking,
     precision: Precision,
+    /// Links that the search is not to use.
+    avoided: Option<&'a BTreeSet<LinkIx>>,
     /// By link, the rooms that were looked at where that takes long: among bookings. Several searches ask for one.
     known: Vec<Cell<Option<u64>>>,
 }
@@ -321,7 +329,11 @@ impl<'a> DraftView<'a> {
     fn new(draft: &'a LedgerDraft<'a>, claim: Claim, taking: Taking, precision: Precision) -> Self {
         let is_long = draft.has_bookings() || claim.span.start.is_some();
         let known = if is_long { vec![Cell::new(None); draft.page_of.len()] } else { vec![] };
-        Self { draft, claim, taking, precision, known }
+        Self { draft, claim, taking, precision, avoided: None, known }
+    }
+
+    fn is_avoided(&self, link: LinkIx) -> bool {
+        self.avoided.is_some_and(|avoided| avoided.contains(&link))
     }
 }
 
@@ -330,6 +342,9 @@ impl Links for DraftView<'_> {
         let known = self.known.get(link.at());
         if let Some(room) = known.and_then(Cell::get) {
             return room;
+        }
+        if self.is_avoided(link) {
+            return 0;
         }
         let room = self.draft.room_for(link, &self.claim, self.taking, self.precision);
         if let Some(known) = known {
@@ -344,6 +359,6 @@ impl Links for DraftView<'_> {
     }
 
     fn is_usable(&self, link: LinkIx) -> bool {
-        self.draft.look(link).is_some_and(|(_, usable, _)| usable)
+        self.draft.look(link).is_some_and(|(_, usable, _)| usable) && !self.is_avoided(link)
     }
 }

@@ -35,6 +35,7 @@
 //!     to_port: None,
 //!     twin: None,
 //!     capacity_from: CapacitySource::Given,
+//!     is_avoided: false,
 //! };
 //! let topology = Arc::new(Topology::new(vec![node("a")?, node("b")?], vec![link])?);
 //! let put = Command::PutTopology {

@@ -48,6 +48,7 @@ fn network(nodes: u32, chords: &[(u32, u32)]) -> State {
                 to_port: None,
                 twin: Some(LinkIx(twin)),
                 capacity_from: CapacitySource::Given,
+                is_avoided: false,
             });
         }
     }

@@ -4,8 +4,9 @@
 //! A link is broken if a port at its end says so (of its carrier, or by BFD), or is not there on a switch that answers; if the controller discovers that
 //! the port leads elsewhere; or if it was discovered before, is not any more for a while, and both its switches answer. A
 //! controller that was just started discovers nothing yet: that breaks no link. The links of a switch that is lost to the
-//! controller go into maintenance after a while: what has another path takes it, and what has none stays, since the switch may
-//! well forward on. What the monitor did is an event, so that any instance undoes it; what an operator took down stays down.
+//! controller are avoided at once: new paths pass by them where they can. After a while they go into maintenance: what has
+//! another path takes it, and what has none stays, since the switch may well forward on. What the monitor did is an event, so
+//! that any instance undoes it; what an operator took down stays down.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,16 +166,18 @@ impl LinkMonitor {
                 Some(dpid) => Sight::Lost(dpid),
                 None => self.sight(link, &ends, &ports, seen.as_ref()),
             };
+            let is_lost = [ends.from.0, ends.to.0].iter().any(|dpid| lost.contains_key(dpid));
+            let is_back = || answers(&ends.from.0) && answers(&ends.to.0);
+            let is_avoided = Some(is_lost).filter(|_| is_lost != link.is_avoided && (is_lost || is_back()));
             if let Sight::Broken(why) = &sight {
                 problems.insert(ix, why.as_str().into());
             }
             let wanted = wanted_state(&sight, link.state, network.reported.contains(&link.name));
             // The other direction of the same fibre shares its state.
-            if let Some(state) = wanted.filter(|state| *state != link.state)
-                && link.twin.is_none_or(|twin| !done.contains(&twin))
-            {
+            let state = wanted.filter(|state| *state != link.state);
+            if (state.is_some() || is_avoided.is_some()) && link.twin.is_none_or(|twin| !done.contains(&twin)) {
                 done.insert(ix);
-                self.change(link, state, &sight).await;
+                self.change(link, state, is_avoided, &sight).await;
             }
         }
         self.status.set_link_problems(problems);
@@ -233,16 +236,16 @@ impl LinkMonitor {
         Sight::Unclear
     }
 
-    async fn change(&self, link: &Link, state: LinkState, sight: &Sight) {
+    async fn change(&self, link: &Link, state: Option<LinkState>, is_avoided: Option<bool>, sight: &Sight) {
         // Of several instances the one that leads says what all of them see.
         if self.app.term_of(&self.controller.name).is_none() {
             return;
         }
-        tracing::info!(controller = %self.controller.name, link = %link.name, ?state, ?sight, "the controller sees a link change");
+        tracing::info!(controller = %self.controller.name, link = %link.name, ?state, ?is_avoided, ?sight, "the controller sees a link change");
         let command = Command::ChangeLink {
             topology: self.controller.topology.clone(),
             link: link.name.clone(),
-            change: LinkChange { state: Some(state), is_reported: true, ..LinkChange::default() },
+            change: LinkChange { state, is_avoided, is_reported: true, ..LinkChange::default() },
         };
         match self.app.submit_one(command, Mode::Commit, None).await {
             Ok(Ok(_)) => {}

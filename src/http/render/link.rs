@@ -48,6 +48,7 @@ pub(in crate::http) fn properties(names: &Names, link: &Link) -> LinkProperties 
         from_port: link.from_port,
         to_port: link.to_port,
         twin: link.twin.map(|twin| super::link_name(names, twin)),
+        avoided: link.is_avoided,
     }
 }
 

@@ -207,6 +207,7 @@ impl World {
             capacity: self.dice.maybe(|dice| bandwidth(500 + dice.roll(1_000))),
             te_metric: self.dice.maybe(|dice| 1 + dice.small::<u32>(9)),
             srlg: self.dice.maybe(|dice| vec![dice.small(9)]),
+            is_avoided: Some(self.dice.one_in(2)).filter(|_| self.dice.one_in(2)),
             is_reported: self.dice.one_in(2),
             ..LinkChange::default()
         };
@@ -433,6 +434,7 @@ fn link(dice: &mut Dice, at: usize) -> Link {
         to_port: dice.maybe(|_| port(3)),
         twin: [Some(LinkIx(1)), Some(LinkIx(0))].get(at).copied().flatten(),
         capacity_from: if dice.one_in(2) { CapacitySource::Given } else { CapacitySource::Label },
+        is_avoided: false,
     }
 }
 

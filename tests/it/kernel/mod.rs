@@ -54,6 +54,7 @@ pub(crate) fn network(links: &[(&str, u64)]) -> Topology {
             to_port: None,
             twin: None,
             capacity_from: CapacitySource::Given,
+            is_avoided: false,
         }
     });
     let links = links.collect();

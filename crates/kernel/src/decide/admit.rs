@@ -186,6 +186,11 @@ impl Admission<'_> {
     /// `Err(None)`: no path has the bandwidth, whichever victims the demand takes.
     pub(super) fn of_new_without_moves(&self, workspace: &mut Workspace) -> Result<RouteAndFates, Option<Denial>> {
         let (network, claim) = (self.network, self.claim());
+        if !network.ledger.avoided().is_empty()
+            && let Some(admitted) = self.past_lost_switches(workspace)
+        {
+            return Ok(admitted);
+        }
         let has_no_future =
             network.ledger.bookings() == 0 && (claim.span.ends_at.is_none() || network.ledger.closures.is_empty());
         let is_now = claim.span.start.is_none() && has_no_future;
@@ -203,6 +208,17 @@ impl Admission<'_> {
             false => self.path_on(&books.draft.reach(claim), workspace),
         };
         Ok(self.with_victims(books, Route::single(links?.ok_or(None)?), workspace)?)
+    }
+
+    /// On a path past the switches that a controller has lost, with the victims that it takes.
+    fn past_lost_switches(&self, workspace: &mut Workspace) -> Option<RouteAndFates> {
+        let (claim, find) = (self.claim(), |id| self.state.allocation(id));
+        let books = Reallocation::new(self.network, &self.network.graph, &find);
+        if let Some(links) = self.free_path(&books.draft.preferred(claim, Taking::Free)?, workspace).ok()? {
+            return Some((Route::single(links), vec![]));
+        }
+        let links = self.path_on(&books.draft.preferred(claim, Taking::Reach)?, workspace).ok()??;
+        self.with_victims(books, Route::single(links), workspace).ok()
     }
 
     /// On two paths with free bandwidth, or on two on which it takes victims.

@@ -12,6 +12,7 @@ use super::reallocation::Reallocation;
 use super::resolve;
 use super::tenant::{check_quotas, check_route};
 use crate::allocation::{Allocation, Demand, Recovery, Route};
+use crate::calendar::Taking;
 use crate::command::AllocationChange;
 use crate::event::{Denial, Event};
 use crate::id::{AllocationId, LinkIx};
@@ -111,11 +112,10 @@ impl Admission<'_> {
                 Ok(_) => return decided,
             }
         }
-        if let Ok(found) = path::shortest(&network.graph, &books.draft.free(claim), &query, workspace) {
+        if let Ok(found) = books.shortest(claim, Taking::Free, &query, workspace) {
             return Ok((Route::single(found.links), vec![]));
         }
-        let found = path::shortest(&network.graph, &books.draft.reach(claim), &query, workspace);
-        match found {
+        match books.shortest(claim, Taking::Reach, &query, workspace) {
             Ok(found) => self.with_victims(books, Route::single(found.links), workspace),
             Err(_) => {
                 let denial = denial(network, &books.draft.reach_exact(claim), &query, workspace);

@@ -304,6 +304,7 @@ fn changed_links(topology: &Topology, ix: LinkIx, change: &LinkChange) -> Result
         let mut changed = link.clone();
         let proportion = (link.max_reservable, link.capacity);
         changed.state = change.state.unwrap_or(changed.state);
+        changed.is_avoided = change.is_avoided.unwrap_or(changed.is_avoided);
         changed.capacity = change.capacity.unwrap_or(changed.capacity);
         changed.max_reservable = match (change.max_reservable, change.capacity) {
             (Some(given), _) => given,
@@ -317,11 +318,14 @@ fn changed_links(topology: &Topology, ix: LinkIx, change: &LinkChange) -> Result
             changed.srlg.clone_from(srlg);
         }
         changed.check()?;
-        if let (Some(state), Some(twin)) = (change.state, link.twin)
+        if let Some(twin) = link.twin
             && let Some(other) = topology.link(twin)
-            && other.state != state
         {
-            links.push((twin, Link { state, ..other.clone() }));
+            let state = change.state.unwrap_or(other.state);
+            let is_avoided = change.is_avoided.unwrap_or(other.is_avoided);
+            if (state, is_avoided) != (other.state, other.is_avoided) {
+                links.push((twin, Link { state, is_avoided, ..other.clone() }));
+            }
         }
         links.insert(0, (ix, changed));
     }

@@ -31,6 +31,15 @@ pub(super) fn pair_of(
     (asked, taking): (Protection, Taking),
     workspace: &mut Workspace,
 ) -> Result<Route, NoPath> {
+    if let Some(links) = books.draft.preferred(claim, taking) {
+        let pair = match asked.is_shared {
+            true => sharing_pair(books, claim, &links, query, asked, workspace),
+            false => pair_on(books, &links, query, asked.disjointness, workspace),
+        };
+        if pair.is_ok() {
+            return pair;
+        }
+    }
     match taking {
         Taking::Free if asked.is_shared => {
             sharing_pair(books, claim, &books.draft.free_exact(claim), query, asked, workspace)

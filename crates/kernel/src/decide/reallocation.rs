@@ -8,11 +8,12 @@ use std::sync::Arc;
 use super::path_query::path_query;
 use crate::allocation::{Allocation, EndCause, Route};
 use crate::bam::{Cause, Slot};
+use crate::calendar::Taking;
 use crate::event::{Displaced, DisplacedBy, Fate};
 use crate::id::{AllocationId, LinkIx};
 use crate::ledger_draft::LedgerDraft;
 use crate::ledger_entry::{Claim, LedgerEntry};
-use crate::path::{self, Graph, Workspace};
+use crate::path::{self, FoundPath, Graph, NoPath, Query, Workspace};
 use crate::state::Network;
 
 /// Where allocations are found in the numbers of the topology that is decided about: the state, or a new revision's.
@@ -211,6 +212,25 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         (rank.is_none(), allocation.is_scheduled(), rank, allocation.id)
     }
 
+    /// The shortest path, past the switches that a controller has lost where there is one.
+    pub(super) fn shortest(
+        &self,
+        claim: Claim,
+        taking: Taking,
+        query: &Query<'_>,
+        workspace: &mut Workspace,
+    ) -> Result<FoundPath, NoPath> {
+        if let Some(links) = self.draft.preferred(claim, taking)
+            && let Ok(found) = path::shortest(self.graph, &links, query, workspace)
+        {
+            return Ok(found);
+        }
+        match taking {
+            Taking::Free => path::shortest(self.graph, &self.draft.free(claim), query, workspace),
+            Taking::Reach => path::shortest(self.graph, &self.draft.reach(claim), query, workspace),
+        }
+    }
+
     /// Gives a pathless allocation a path that takes no bandwidth from any other; says whether there was one.
     pub(super) fn book_free_path(&mut self, allocation: &Allocation, workspace: &mut Workspace) -> bool {
         if self.switch_over(allocation, workspace) {
@@ -218,7 +238,7 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         }
         let Some(claim) = self.network.claim_of(allocation) else { return false };
         let query = path_query(&self.network.model.policy, &allocation.demand);
-        let Ok(found) = path::shortest(self.graph, &self.draft.free(claim), &query, workspace) else { return false };
+        let Ok(found) = self.shortest(claim, Taking::Free, &query, workspace) else { return false };
         self.place(allocation.id, Route::single(found.links));
         true
     }

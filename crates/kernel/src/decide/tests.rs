@@ -4,6 +4,7 @@ mod calendar;
 mod calendar_oracle;
 mod changes;
 mod headroom;
+mod lost_switches;
 mod maintenance;
 mod notice;
 mod protection;
@@ -62,6 +63,7 @@ fn topology(links: &[(&str, u64)]) -> Topology {
             to_port: None,
             twin: None,
             capacity_from: CapacitySource::Given,
+            is_avoided: false,
         }
     });
     let links = links.collect();

@@ -6,10 +6,11 @@ use super::reallocation::Reallocation;
 use super::victim_choice::{Choice, Effort, Yielding, Yields};
 use crate::allocation::{Allocation, Route};
 use crate::bam::{Slot, VictimPolicy};
+use crate::calendar::Taking;
 use crate::event::DisplacedBy;
 use crate::id::LinkIx;
 use crate::ledger_entry::LedgerEntry;
-use crate::path::{self, Workspace};
+use crate::path::Workspace;
 use crate::policy::Policy;
 
 /// For a decision.
@@ -52,7 +53,7 @@ pub(super) fn book_path_with_victims(
     let Some(entry) = books.network.entry_of(allocation) else { return false };
     let Some(setup_slot) = model.slot(demand.class_type, demand.setup_priority) else { return false };
     let query = path_query(&books.network.model.policy, demand);
-    let Ok(found) = path::shortest(books.graph, &books.draft.reach(entry.claim(setup_slot)), &query, workspace) else {
+    let Ok(found) = books.shortest(entry.claim(setup_slot), Taking::Reach, &query, workspace) else {
         return false;
     };
     let route = Route::single(found.links);

@@ -52,6 +52,7 @@ fn mesh() -> Topology {
                 to_port: Some(from + 1),
                 twin: Some(LinkIx(to * (NODES - 1) + from - u32::from(from > to))),
                 capacity_from: Default::default(),
+                is_avoided: false,
             });
         }
     }

@@ -80,6 +80,7 @@ fn build(nodes: u32, drawn: &[Drawn]) -> Network {
             to_port: None,
             twin,
             capacity_from: CapacitySource::Given,
+            is_avoided: false,
         };
         let state = State { room, weight: WEIGHT_ONE + load * 700, usable };
         if both_ways {

@@ -82,6 +82,8 @@ pub struct Link {
     pub admin_group: u32,
     /// Whether it may carry anything.
     pub state: LinkState,
+    /// Whether a controller has lost a switch at its end: new paths pass by where they can.
+    pub is_avoided: bool,
     /// The port at the tail.
     pub from_port: Option<u32>,
     /// The port at the head.

@@ -304,6 +304,7 @@ mod tests {
             to_port: None,
             twin: None,
             capacity_from: CapacitySource::Given,
+            is_avoided: false,
         }
     }
 

@@ -3,8 +3,9 @@
 use super::super::harness::PAIR;
 use super::*;
 use axum::http::StatusCode;
+use kernel::controller::DriverKind;
 use kernel::units::Millis;
-use watermaster::app::AppOptions;
+use watermaster::app::{AppOptions, ControllerAccess, driver_factory};
 use watermaster::southbound::Adjacency;
 
 #[tokio::test]
@@ -105,6 +106,46 @@ async fn traffic_leaves_a_switch_that_its_controller_has_lost() {
 }
 
 #[tokio::test]
+async fn new_paths_pass_by_a_switch_that_its_controller_has_lost() {
+    let network = network(Faults::default());
+    // Standing traffic stays where it is: the time after which it leaves does not come.
+    let lost_switch_after = Duration::from_secs(3600);
+    let options = AppOptions { driver_factory: driving(&network), lost_switch_after, ..AppOptions::default() };
+    let service = TestService::open_with(tempfile::tempdir().unwrap(), options).await;
+    assert_eq!(service.send("PUT", "/v1/topologies/ring", &[], RING).await.status, 201);
+    control(&service).await;
+    let standing = admit(&service, "s1", "s3", 0).await;
+    active(&service, &standing).await;
+    let path = |id: String| {
+        let service = &service;
+        async move { service.get(&format!("/v1/allocations/{id}")).await.json()["path"].clone() }
+    };
+    let before = path(standing.clone()).await;
+    let (lost, links) = if before[0] == "12" { (2, ["12", "23"]) } else { (4, ["41", "34"]) };
+    network.set_silent(Dpid(lost), true);
+    for link in links {
+        let seen = until(&service, &format!("/v1/topologies/ring/links/{link}"), |seen| seen["avoided"] == true).await;
+        assert_eq!(seen["state"], "up");
+    }
+    let new = admit(&service, "s1", "s3", 1).await;
+    active(&service, &new).await;
+    assert_ne!(path(new).await, before);
+    assert_eq!(path(standing.clone()).await, before);
+    // Where it is the only way, it is used, and the allocation says why it is not in force.
+    let at = admit(&service, &format!("s{lost}"), "s3", 2).await;
+    let reason = format!("switch {} does not answer", Dpid(lost));
+    until(&service, &format!("/v1/allocations/{at}"), |seen| seen["state"] == "degraded" && seen["reason"] == reason)
+        .await;
+    let service = TestService::open_in(service.leave().await, driving(&network)).await;
+    assert_eq!(service.get(&format!("/v1/topologies/ring/links/{}", links[0])).await.json()["avoided"], true);
+    network.set_silent(Dpid(lost), false);
+    for link in links {
+        until(&service, &format!("/v1/topologies/ring/links/{link}"), |seen| seen.get("avoided").is_none()).await;
+    }
+    service.close().await;
+}
+
+#[tokio::test]
 async fn the_network_of_a_controller_is_imported() {
     let network = network(Faults::default());
     let service = TestService::open_in(tempfile::tempdir().unwrap(), driving(&network)).await;
@@ -122,5 +163,26 @@ async fn the_network_of_a_controller_is_imported() {
     network.set_away(true);
     assert_eq!(service.post(uri, "").await.problem(), "controller-unavailable");
     assert_eq!(service.post("/v1/controllers/none/topology", "").await.problem(), "unknown-controller");
+    service.close().await;
+}
+
+#[tokio::test]
+async fn a_controller_is_asked_at_its_new_address_at_once() {
+    let network = network(Faults::default());
+    let (simulated, real) = (driving(&network), driver_factory(ControllerAccess::default()));
+    let by_kind: DriverFactory = Arc::new(move |controller, topology| match controller.driver {
+        DriverKind::Simulated => simulated(controller, topology),
+        DriverKind::Ryu | DriverKind::Onos => real(controller, topology),
+    });
+    let service = TestService::open_in(tempfile::tempdir().unwrap(), by_kind).await;
+    let survey = "/v1/controllers/c/topology?default_capacity_bps=8000000&dry_run=true";
+    for _ in 0..5 {
+        let nowhere = r#"{"driver":"ryu","url":"http://127.0.0.1:1","topology":"ring"}"#;
+        let put = service.send("PUT", "/v1/controllers/c", &[], nowhere).await;
+        assert!(matches!(put.status.as_u16(), 200 | 201));
+        assert_eq!(service.post(survey, "").await.problem(), "controller-unavailable");
+        control(&service).await;
+        assert_eq!(service.post(survey, "").await.status, StatusCode::OK);
+    }
     service.close().await;
 }
