@@ -32,6 +32,7 @@ mod replicas;
 mod replicas_of_the_scheduler;
 mod running;
 mod secrets;
+mod severable;
 mod silent_database;
 #[cfg(feature = "otlp")]
 mod traces;

@@ -1,6 +1,8 @@
-//! Three replicas on one PostgreSQL drive the lab while leaders are killed and stopped: what stands is neither rewritten nor
-//! deleted, and no packet of it is lost.
+//! Two and three replicas on one PostgreSQL drive the lab while leaders are killed, stopped and cut off from the database: what
+//! stands is neither rewritten nor deleted, no packet of it is lost, what is another program's is left alone, and what is called
+//! active has its rules.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -8,42 +10,116 @@ use serde_json::{Value, json};
 
 use crate::client::ask;
 use crate::journal::ScratchUrl;
-use crate::lab::{Lab, await_that};
+use crate::lab::{Lab, SWITCHES, await_that};
 use crate::network::{RING_FILE, SOON, wanted, with};
 use crate::running::Running;
+use crate::severable::SeverableRelay;
 
-/// How long allocations come and go, unless `WATERMASTER_CHAOS_SECONDS` says otherwise.
+/// How long allocations come and go, unless `WATERMASTER_CHURN_SECONDS` says otherwise.
 const SECONDS: u64 = 24;
+/// How many come and go at most at one time.
+const LIVING_MAX: usize = 150;
+/// The pace of faults: every second one of them ends the one before.
+const FAULT_EVERY: Duration = Duration::from_secs(3);
+/// How long rules may be written after the request: two takeovers.
+const WRITTEN_WITHIN: f64 = 15.0;
+const ALLOCATION_BITS: u64 = 0xff_ffff_ffff;
+const TAG: u64 = 0x57;
+/// The cookies of another program's rules; one has the tag of this service.
+const FOREIGN: [u64; 5] = [0xf01, 0xf02, 0xf03, 0xf04, 0x57f0_0000_0000_0001];
+
+struct Replica {
+    service: Running,
+    database: SeverableRelay,
+}
 
 struct Replicas<'a> {
     database: &'a ScratchUrl,
-    running: Vec<Running>,
+    running: Vec<Replica>,
+}
+
+/// What is done to a leader, until it is undone.
+enum Fault {
+    Stopped(usize),
+    CutOff(usize),
+}
+
+impl Fault {
+    fn at(&self) -> usize {
+        let (Self::Stopped(at) | Self::CutOff(at)) = self;
+        *at
+    }
 }
 
 impl Replicas<'_> {
     fn start_one(&mut self) {
-        self.running.push(Running::start(&["--database", self.database.url()]));
+        let database = SeverableRelay::before(self.database.url());
+        let service = Running::start(&["--database", &database.url()]);
+        self.running.push(Replica { service, database });
     }
 
-    fn controller(&self, at: usize) -> Value {
-        self.running[at].get("/v1/controllers/lab").1
+    fn controller(&self, at: usize) -> Option<Value> {
+        ask(self.running[at].service.address, "GET", "/v1/controllers/lab", None).ok().map(|(_, seen)| seen)
     }
 
-    /// Which replica says of itself that it leads.
-    fn leader(&self) -> Option<usize> {
-        (0..self.running.len()).find(|at| self.controller(*at)["leader"]["answers"] == true)
+    /// Which replica says of itself that it leads, but for one.
+    fn leader(&self, except: Option<usize>) -> Option<usize> {
+        let leads = |at: &usize| self.controller(*at).is_some_and(|seen| seen["leader"]["answers"] == true);
+        (0..self.running.len()).filter(|at| Some(*at) != except).find(leads)
     }
 
     /// Admits a request at a replica; none if that replica cannot just now.
     fn admit(&self, at: usize, wanted: &Value) -> Option<String> {
-        let address = self.running[at].address;
+        let address = self.running[at].service.address;
         let (status, answer) = ask(address, "POST", "/v1/allocations", Some(&wanted.to_string())).ok()?;
         (status == 201).then(|| answer["id"].as_str().unwrap().to_owned())
     }
 
     fn release(&self, at: usize, id: &str) -> bool {
-        let done = ask(self.running[at].address, "DELETE", &format!("/v1/allocations/{id}"), None);
+        let done = ask(self.running[at].service.address, "DELETE", &format!("/v1/allocations/{id}"), None);
         done.is_ok_and(|(status, _)| matches!(status, 204 | 404))
+    }
+
+    fn signal(&self, at: usize, name: &str) {
+        let pid = self.running[at].service.pid().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// The fault of this number, done to the leader.
+    fn harm(&mut self, leader: usize, number: u64) -> Option<Fault> {
+        match number % 3 {
+            0 => {
+                self.running.remove(leader).service.kill();
+                self.start_one();
+                None
+            }
+            1 => {
+                self.signal(leader, "-STOP");
+                Some(Fault::Stopped(leader))
+            }
+            _ => {
+                self.running[leader].database.cut(true);
+                Some(Fault::CutOff(leader))
+            }
+        }
+    }
+
+    fn undo(&self, fault: &Fault) {
+        match fault {
+            Fault::Stopped(at) => self.signal(*at, "-CONT"),
+            Fault::CutOff(at) => self.running[*at].database.cut(false),
+        }
+    }
+
+    /// How many replicas say that so many allocations are in force, with nothing to do.
+    fn calm(&self, living: usize) -> usize {
+        let is_calm = |replica: &&Replica| {
+            let seen = replica.service.get("/v1/controllers/lab").1;
+            replica.service.living().len() == living
+                && seen["rules"]["drifting"] == 0
+                && seen["unsettled_allocations"] == 0
+        };
+        self.running.iter().filter(is_calm).count()
     }
 }
 
@@ -51,93 +127,166 @@ fn flow(number: u16) -> Value {
     with(wanted(2, 4, 10_000), &json!({"flow": {"ip_proto": 17, "l4_dst": 10_000 + number}}))
 }
 
-#[test]
-fn packets_survive_killed_and_stopped_leaders() {
-    let seconds = std::env::var("WATERMASTER_CHAOS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
-    let (lab, database) = (Lab::take(), ScratchUrl::new());
-    let mut replicas = Replicas { database: &database, running: vec![] };
-    for _ in 0..3 {
-        replicas.start_one();
+/// The seconds since each of this service's rules was written, by allocation.
+fn ages(lab: &Lab) -> BTreeMap<u64, Vec<f64>> {
+    let mut found: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for (cookie, seconds) in (1..=SWITCHES).flat_map(|switch| lab.ages(switch)) {
+        if cookie >> 56 == TAG && !FOREIGN.contains(&cookie) {
+            found.entry(cookie & ALLOCATION_BITS).or_default().push(seconds);
+        }
     }
+    found
+}
+
+fn numbers<'a>(ids: impl IntoIterator<Item = &'a String>) -> BTreeSet<u64> {
+    ids.into_iter().map(|id| id.parse().unwrap()).collect()
+}
+
+/// How many allocations a replica calls active before and after a look at the switches, which hold no rule of them.
+fn lies(lab: &Lab, service: &Running) -> usize {
+    let before = numbers(service.living().keys());
+    let held = ages(lab);
+    let after = numbers(service.living().keys());
+    before.intersection(&after).filter(|id| !held.contains_key(id)).count()
+}
+
+/// What another program has on the switches, beside ours and of the same kind.
+fn put_foreign(lab: &Lab) {
+    for switch in 1..=SWITCHES {
+        for rule in [
+            "cookie=0xf01,priority=22144,udp,nw_src=10.88.0.1,tp_dst=9,actions=drop",
+            "cookie=0xf02,priority=30000,mpls,mpls_label=90001,mpls_bos=1,actions=drop",
+            "cookie=0xf03,priority=30000,mpls,mpls_label=500001,mpls_bos=1,actions=drop",
+            "cookie=0x57f0000000000001,priority=50,ip,nw_src=10.88.0.2,actions=drop",
+        ] {
+            lab.ofctl("add-flow", switch, &[rule]);
+        }
+        lab.ofctl("add-meter", switch, &["meter=150000,kbps,band=type=drop,rate=1000"]);
+        let user = "cookie=0xf04,priority=40,udp,nw_src=10.88.0.3,tp_dst=9,actions=meter:150000,drop";
+        lab.ofctl("add-flow", switch, &[user]);
+    }
+}
+
+/// The foreign rules, with when they were written to the second.
+fn foreign(lab: &Lab, began: Instant) -> Vec<(u64, i64)> {
+    let mut found: Vec<(u64, i64)> = (1..=SWITCHES)
+        .flat_map(|switch| lab.ages(switch))
+        .filter(|(cookie, _)| FOREIGN.contains(cookie))
+        .map(|(cookie, age)| (cookie, (began.elapsed().as_secs_f64() - age).round() as i64))
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+#[test]
+fn packets_survive_killed_stopped_and_severed_leaders_of_three() {
+    churn(3);
+}
+
+#[test]
+fn packets_survive_killed_stopped_and_severed_leaders_of_two() {
+    churn(2);
+}
+
+fn churn(count: usize) {
+    let seconds = std::env::var("WATERMASTER_CHURN_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
+    let (lab, database) = (Lab::take(), ScratchUrl::new());
+    put_foreign(&lab);
+    let mut replicas = Replicas { database: &database, running: vec![] };
+    (0..count).for_each(|_| replicas.start_one());
     let put = |path: &str, body: &str| {
-        let (status, answer) = ask(replicas.running[0].address, "PUT", path, Some(body)).unwrap();
+        let (status, answer) = ask(replicas.running[0].service.address, "PUT", path, Some(body)).unwrap();
         assert!(matches!(status, 200 | 201), "{status} {answer}");
     };
     put("/v1/topologies/ring", RING_FILE);
     put("/v1/controllers/lab", &json!({"driver": "ryu", "url": lab.url(), "topology": "ring"}).to_string());
-    await_that("one leads", SOON, || replicas.leader(), Option::is_some);
+    await_that("one leads", SOON, || replicas.leader(None), Option::is_some);
     let standing: Vec<String> = [wanted(1, 3, 1_000_000), wanted(3, 1, 1_000_000)]
         .iter()
         .map(|wanted| replicas.admit(0, wanted).unwrap())
         .collect();
-    let all_calm = |replicas: &Replicas<'_>, living: usize| {
-        let calm = |running: &Running| {
-            let seen = running.get("/v1/controllers/lab").1;
-            running.living().len() == living && seen["rules"]["drifting"] == 0 && seen["unsettled_allocations"] == 0
-        };
-        replicas.running.iter().filter(|running| calm(running)).count()
-    };
-    await_that("all three say so", SOON, || all_calm(&replicas, 2), |calm| *calm == 3);
+    await_that("all say so", SOON, || replicas.calm(2), |calm| *calm == count);
     let began = Instant::now();
+    let theirs = foreign(&lab, began);
     let pings = lab.ping(1, 3, u32::try_from(seconds * 100).unwrap(), 10);
 
-    let (mut living, mut number, mut stopped): (Vec<String>, u16, Option<usize>) = (vec![], 0, None);
-    let signal = |name: &str, running: &Running| {
-        assert!(Command::new("kill").args([name, &running.pid().to_string()]).status().unwrap().success());
-    };
-    let mut next_fault = Duration::from_secs(3);
-    let mut faults = 0;
+    let mut living: Vec<(String, Instant)> = vec![];
+    let (mut number, mut admitted, mut released) = (0_u16, 0, 0);
+    let (mut faults, mut found_lies, mut looks) = (0, 0, 0);
+    let mut fault: Option<Fault> = None;
+    // When a leader was harmed, until another one leads; how long that took at most.
+    let (mut leaderless, mut takeover): (Option<Instant>, Duration) = (None, Duration::ZERO);
+    let (mut next_fault, mut next_look) = (FAULT_EVERY, Duration::from_secs(1));
     while began.elapsed() < Duration::from_secs(seconds) {
         if began.elapsed() > next_fault {
-            next_fault += Duration::from_secs(3);
-            faults += 1;
-            if let Some(at) = stopped.take() {
-                signal("-CONT", &replicas.running[at]);
-            } else if let Some(at) = replicas.leader() {
-                if faults % 4 == 1 {
-                    replicas.running.remove(at).kill();
-                    replicas.start_one();
-                } else {
-                    signal("-STOP", &replicas.running[at]);
-                    stopped = Some(at);
-                }
+            next_fault += FAULT_EVERY;
+            if let Some(fault) = fault.take() {
+                replicas.undo(&fault);
+            } else if let Some(at) = replicas.leader(None) {
+                leaderless = Some(Instant::now());
+                fault = replicas.harm(at, faults);
+                faults += 1;
             }
         }
-        let able: Vec<usize> = (0..replicas.running.len()).filter(|at| Some(*at) != stopped).collect();
+        let able: Vec<usize> =
+            (0..replicas.running.len()).filter(|at| fault.as_ref().is_none_or(|fault| fault.at() != *at)).collect();
         let at = able[usize::from(number) % able.len()];
+        if leaderless.is_some() && replicas.leader(fault.as_ref().map(Fault::at)).is_some() {
+            takeover = takeover.max(leaderless.take().unwrap().elapsed());
+        }
+        if began.elapsed() > next_look {
+            next_look += Duration::from_secs(1);
+            looks += 1;
+            found_lies += lies(&lab, &replicas.running[at].service);
+        }
         number += 1;
-        if number % 3 == 0 && !living.is_empty() {
+        if !living.is_empty() && (number % 3 == 0 || living.len() >= LIVING_MAX) {
             let gone = living.remove(usize::from(number) % living.len());
-            if !replicas.release(at, &gone) {
+            if replicas.release(at, &gone.0) {
+                released += 1;
+            } else {
                 living.push(gone);
             }
         } else {
-            living.extend(replicas.admit(at, &flow(number)));
+            let new = replicas.admit(at, &flow(number)).map(|id| (id, Instant::now()));
+            admitted += usize::from(new.is_some());
+            living.extend(new);
         }
         std::thread::sleep(Duration::from_millis(40));
     }
-    if let Some(at) = stopped {
-        signal("-CONT", &replicas.running[at]);
+    if let Some(fault) = fault {
+        replicas.undo(&fault);
     }
-    let answers = pings.done();
-    assert_eq!(answers.len() as u64, seconds * 100, "packets of what stands are lost; {faults} faults");
-    assert!(faults >= 4 && living.len() > 10, "{faults} faults, {} allocations", living.len());
+    let answers = pings.done().len() as u64;
 
     // An admission whose answer was lost with its replica stands all the same.
-    let known = replicas.running.iter().map(|running| running.living().len()).max().unwrap();
-    await_that("all three agree", Duration::from_secs(60), || all_calm(&replicas, known), |calm| *calm == 3);
-    assert!(known >= living.len() + 2, "{known} {}", living.len());
-    let (rules, meters) = lab.held();
-    assert_eq!((rules, meters), (3 * known, known), "no rule of what is over, none too few");
-    // What stands was written once, at the beginning.
-    let age = began.elapsed().as_secs_f64();
-    let ids: Vec<u64> = standing.iter().map(|id| id.parse().unwrap()).collect();
-    let mut seen = 0;
-    for (cookie, seconds) in
-        (1..=4).flat_map(|switch| lab.ages(switch)).filter(|(cookie, _)| ids.contains(&(cookie & 0xff_ffff_ffff)))
-    {
-        assert!(seconds >= age, "rule {cookie:#x} is {seconds} s old, and stood {age} s ago");
-        seen += 1;
-    }
-    assert_eq!(seen, 6);
+    let known = || replicas.running.iter().map(|one| one.service.living().len()).max().unwrap();
+    await_that("all agree", Duration::from_secs(60), || (known(), replicas.calm(known())), |(_, calm)| *calm == count);
+    let in_force = known();
+    let held = ages(&lab);
+    let (rules, missing) = (held.values().map(Vec::len).sum::<usize>(), in_force.saturating_sub(held.len()));
+    let added = held.len().saturating_sub(in_force);
+    // Every rule was written once, soon after its request.
+    let is_rewritten = |(id, admitted): &(u64, Instant)| {
+        let ages = held.get(id).map(Vec::as_slice).unwrap_or_default();
+        ages.iter().any(|age| *age + WRITTEN_WITHIN < admitted.elapsed().as_secs_f64())
+    };
+    let mut since: Vec<(u64, Instant)> = living.iter().map(|(id, at)| (id.parse().unwrap(), *at)).collect();
+    since.extend(numbers(&standing).into_iter().map(|id| (id, began)));
+    let rewritten = since.iter().filter(|one| is_rewritten(one)).count();
+    let touched = theirs.iter().zip(foreign(&lab, began)).filter(|(one, other)| (one.1 - other.1).abs() > 1).count();
+    println!(
+        "{count} replicas, {seconds} s, {faults} faults, {admitted} admitted and {released} released, takeover {takeover:?} at most: \
+         {} of {} packets lost, {rewritten} living rules overwritten, {missing} missing, {added} of released ones added, \
+         {touched} foreign rules touched, {found_lies} lies in {looks} looks",
+        seconds * 100 - answers,
+        seconds * 100,
+    );
+    assert_eq!(answers, seconds * 100, "packets of what stands are lost");
+    assert_eq!((rewritten, missing, added, touched, found_lies), (0, 0, 0, 0, 0));
+    assert_eq!(foreign(&lab, began).len(), theirs.len());
+    assert!(faults >= 3 && living.len() > 10, "{faults} faults, {} allocations", living.len());
+    assert_eq!(rules, 3 * in_force, "no rule of what is over, none too few");
+    // Its own meters, and the foreign one of each switch.
+    assert_eq!((1..=SWITCHES).map(|switch| lab.meters(switch)).sum::<usize>(), in_force + SWITCHES as usize);
 }
