@@ -321,9 +321,17 @@ def told_rule(entry):
     rule = ofproto_v1_3_parser.OFPFlowStats.parser(entry, 0)
     names = ("priority", "cookie", "table_id", "idle_timeout", "hard_timeout")
     told = {name: getattr(rule, name) for name in names}
-    told["match"] = ofctl_v1_3.match_to_str(rule.match)
-    told["actions"] = ofctl_v1_3.actions_to_str(rule.instructions)
+    # Of another program's rules some have no text: `ofctl_rest` answers with 500 then, whatever else there is.
+    told["match"] = or_else({"unreadable": bytes_of_rule(entry).hex()}, ofctl_v1_3.match_to_str, rule.match)
+    told["actions"] = or_else(["UNREADABLE:" + bytes_of_rule(entry).hex()], ofctl_v1_3.actions_to_str, rule.instructions)
     return told
+
+
+def or_else(instead, tell, thing):
+    try:
+        return tell(thing)
+    except Exception:
+        return instead
 
 
 METER_FLAGS = ("KBPS", "PKTPS", "BURST", "STATS")

@@ -249,7 +249,7 @@ async fn told_whole(lab: &Lab, driver: &Ryu) {
     lab.ofctl(
         "add-flow",
         1,
-        &["cookie=0x99,priority=7,idle_timeout=60,ip,nw_src=10.0.0.0/255.0.255.0,actions=resubmit(,1)"],
+        &["cookie=0x99,priority=7,idle_timeout=60,ip,nw_src=10.0.0.0/255.0.255.0,actions=output:3"],
     );
     lab.ofctl(
         "add-flow",
@@ -270,6 +270,12 @@ async fn told_whole(lab: &Lab, driver: &Ryu) {
     whole(driver).await;
     lab.ofctl("mod-meter", 1, &["meter=10001,kbps,burst,stats,band=type=drop,rate=99,burst_size=99"]);
     whole(driver).await;
+    // What os-ken has no text for is a foreign rule, and hides nothing else.
+    lab.ofctl("add-flow", 1, &["cookie=0x97,priority=7,arp,actions=resubmit(,1)"]);
+    let told = driver.whole(SWITCH).await.unwrap().unwrap().rules;
+    let foreign = told.iter().find(|rule| rule.cookie == Cookie(0x97)).unwrap();
+    assert!(matches!(foreign.actions[..], [Action::Opaque(_)]), "{foreign:?}");
+    lab.ofctl("del-flows", 1, &["cookie=0x97/-1"]);
     let mut back: Vec<RuleStep> = rules.iter().map(delete).collect();
     back.extend([RuleStep::DeleteMeter(one.id), RuleStep::DeleteGroup(group.id)]);
     assert!(all_in_force(&driver.apply(SWITCH, &back).await.unwrap()));

@@ -162,7 +162,7 @@ fn put_foreign(lab: &Lab) {
             lab.ofctl("add-flow", switch, &[rule]);
         }
         lab.ofctl("add-meter", switch, &["meter=150000,kbps,band=type=drop,rate=1000"]);
-        let user = "cookie=0xf04,priority=40,udp,nw_src=10.88.0.3,tp_dst=9,actions=meter:150000,drop";
+        let user = "cookie=0xf04,priority=40,udp,nw_src=10.88.0.3,tp_dst=9,actions=meter:150000,output:1";
         lab.ofctl("add-flow", switch, &[user]);
     }
 }

@@ -31,9 +31,10 @@ impl Worker {
         if Instant::now() >= self.audit_at {
             self.audit_next().await?;
             self.count_arrivals().await?;
+            // One after the other, so that what is decided does not wait for all; the time that an audit takes is not added.
             let switches = u32::try_from(self.seen.len()).unwrap_or(u32::MAX).max(1);
-            // One after the other, so that what is decided does not wait for all.
-            self.audit_at = Instant::now() + self.app.inner.audit_every / switches;
+            let every = self.app.inner.audit_every / switches;
+            self.audit_at = (self.audit_at + every).max(Instant::now() + every / 2);
         }
         if !self.is_loaded {
             self.read_doubtful(Occasion::Time).await?;
