@@ -334,6 +334,14 @@ impl Pinging {
         self.lines().iter().filter_map(|line| answered(line)).collect()
     }
 
+    /// Stops; how many packets were sent, and when each answer came, by its number.
+    pub(crate) fn stop(self) -> (u32, Vec<(u32, f64)>) {
+        assert!(Command::new("kill").args(["-INT", &self.0.id().to_string()]).status().unwrap().success());
+        let lines = self.lines();
+        let sent = lines.iter().find_map(|line| line.split(" packets transmitted").next()?.parse().ok());
+        (sent.unwrap(), lines.iter().filter_map(|line| answered(line)).collect())
+    }
+
     /// How long each packet that was answered took there and back, in milliseconds, from the quickest on.
     pub(crate) fn round_trips(self) -> Vec<f64> {
         let mut took: Vec<f64> = self.lines().iter().filter_map(|line| round_trip(line)).collect();
