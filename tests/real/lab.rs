@@ -7,6 +7,7 @@
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -189,7 +190,12 @@ impl Lab {
     /// Pings until told to stop; `every_ms` apart.
     pub(crate) fn ping(&self, from: u32, to: u32, count: u32, every_ms: u32) -> Pinging {
         let interval = format!("{}.{:03}", every_ms / 1000, every_ms % 1000);
-        Pinging(inside(from, &["ping", "-n", "-D", "-i", &interval, "-c", &count.to_string(), "-W", "1", &address(to)]))
+        let (count, address) = (count.to_string(), address(to));
+        let mut process = inside(from, &["ping", "-n", "-D", "-i", &interval, "-c", &count, "-W", "1", &address]);
+        let output = BufReader::new(process.stdout.take().unwrap());
+        // Read while it goes on: with a full pipe it would stop sending.
+        let told = std::thread::spawn(move || output.lines().map_while(Result::ok).collect());
+        Pinging { process, told: Some(told) }
     }
 
     /// Numbered packets from host to host at a steady rate, until told to stop.
@@ -326,7 +332,10 @@ impl Stream {
 }
 
 /// Pings on their way.
-pub(crate) struct Pinging(Child);
+pub(crate) struct Pinging {
+    process: Child,
+    told: Option<JoinHandle<Vec<String>>>,
+}
 
 impl Pinging {
     /// When each answer came, in seconds, by its number.
@@ -336,7 +345,7 @@ impl Pinging {
 
     /// Stops; how many packets were sent, and when each answer came, by its number.
     pub(crate) fn stop(self) -> (u32, Vec<(u32, f64)>) {
-        assert!(Command::new("kill").args(["-INT", &self.0.id().to_string()]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-INT", &self.process.id().to_string()]).status().unwrap().success());
         let lines = self.lines();
         let sent = lines.iter().find_map(|line| line.split(" packets transmitted").next()?.parse().ok());
         (sent.unwrap(), lines.iter().filter_map(|line| answered(line)).collect())
@@ -350,16 +359,16 @@ impl Pinging {
     }
 
     fn lines(mut self) -> Vec<String> {
-        let text = std::io::read_to_string(self.0.stdout.take().unwrap()).unwrap();
-        let _ = self.0.wait();
-        text.lines().map(str::to_owned).collect()
+        let lines = self.told.take().unwrap().join().unwrap();
+        let _ = self.process.wait();
+        lines
     }
 }
 
 impl Drop for Pinging {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -52,12 +52,12 @@ fn what_loses_its_path_is_restored_past_them() {
 
 #[test]
 fn victims_are_taken_before_a_lost_switch_is_used() {
-    let mut world = world(&[100, 100]);
+    let mut world = world(&[50, 50]);
     let constraints =
         NamedConstraints { exclude: vec![crate::command::NamedHop::Node(name("b"))], ..NamedConstraints::default() };
     let (low, _) = world.admit(Request { constraints, ..request("a", "d", 0, 100) });
     world.change("a-b", avoid(true));
-    let (high, displaced) = world.admit(request("a", "d", 1, 60));
+    let (high, displaced) = world.admit(request("a", "d", 1, 40));
     assert_eq!(world.path(high), ["a-c", "c-d"]);
     assert_eq!(displaced.iter().map(|gone| gone.id).collect::<Vec<_>>(), [low]);
 }
