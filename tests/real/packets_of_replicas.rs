@@ -167,14 +167,14 @@ fn put_foreign(lab: &Lab) {
     }
 }
 
-/// The foreign rules, with when they were written to the second.
-fn foreign(lab: &Lab, began: Instant) -> Vec<(u64, i64)> {
-    let mut found: Vec<(u64, i64)> = (1..=SWITCHES)
+/// The foreign rules, with the seconds from the beginning to when they were written.
+fn foreign(lab: &Lab, began: Instant) -> Vec<(u64, f64)> {
+    let mut found: Vec<(u64, f64)> = (1..=SWITCHES)
         .flat_map(|switch| lab.ages(switch))
         .filter(|(cookie, _)| FOREIGN.contains(cookie))
-        .map(|(cookie, age)| (cookie, (began.elapsed().as_secs_f64() - age).round() as i64))
+        .map(|(cookie, age)| (cookie, began.elapsed().as_secs_f64() - age))
         .collect();
-    found.sort_unstable();
+    found.sort_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
     found
 }
 
@@ -277,7 +277,7 @@ fn churn(count: usize) {
     let mut since: Vec<(u64, Instant)> = living.iter().map(|(id, at)| (id.parse().unwrap(), *at)).collect();
     since.extend(numbers(&standing).into_iter().map(|id| (id, began)));
     let rewritten = since.iter().filter(|one| is_rewritten(one)).count();
-    let touched = theirs.iter().zip(foreign(&lab, began)).filter(|(one, other)| (one.1 - other.1).abs() > 1).count();
+    let touched = theirs.iter().zip(foreign(&lab, began)).filter(|(one, other)| (one.1 - other.1).abs() > 1.0).count();
     println!(
         "{count} replicas, {seconds} s, {faults} faults, {admitted} admitted and {released} released, takeover {takeover:?} at most: \
          {lost} of {sent} packets lost, {rewritten} living rules overwritten, {missing} missing, {added} of released ones added, \
