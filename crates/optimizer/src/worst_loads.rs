@@ -62,6 +62,10 @@ impl WorstLoads {
     pub(crate) fn look_at(&mut self, scenario: usize, network: &Network, fates: &[(&Arc<Allocation>, Fate)]) {
         let slots = network.ledger().slots();
         for (allocation, fate) in fates {
+            // A booking has nothing of a link before its start.
+            if allocation.is_scheduled() {
+                continue;
+            }
             let Some(slot) = network.slot_of(allocation) else { continue };
             let booked = |link: LinkIx| {
                 let bounds = network.ledger().bounds(link);

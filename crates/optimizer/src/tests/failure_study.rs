@@ -71,13 +71,17 @@ proptest! {
     fn a_scenario_is_what_cutting_its_links_does(
         nodes in 4_u32..8,
         chords in prop::collection::vec((0_u32..8, 0_u32..8), 0..4),
-        requests in prop::collection::vec((0_u32..8, 1_u32..7, 0_u8..3, 1_u64..500), 1..40),
+        requests in prop::collection::vec((0_u32..8, 1_u32..7, 0_u8..3, 1_u64..500, prop::bool::weighted(0.2)), 1..40),
         down in prop::option::of(0_u32..4),
     ) {
         let mut state = network(nodes, &chords);
-        for (ingress, further, class, bps) in requests {
+        for (ingress, further, class, bps, is_booking) in requests {
             let (ingress, further) = (ingress % nodes, 1 + further % (nodes - 1));
-            run(&mut state, &request(ingress, (ingress + further) % nodes, class, bps));
+            let mut command = request(ingress, (ingress + further) % nodes, class, bps);
+            if let (Command::Allocate(request), true) = (&mut command, is_booking) {
+                request.attributes.starts_at = Some(Millis(1_000));
+            }
+            run(&mut state, &command);
         }
         if let Some(fibre) = down {
             state = cut(&state, &scenarios(state.network("net").unwrap().topology(), FailureSet::Links, usize::MAX).1[fibre as usize]);
