@@ -17,7 +17,7 @@ use super::problem_catalogue;
 use super::render::{instant, json};
 use super::sorting::{self, list_orders};
 use crate::auth::{AccessTokenRecord, TokenError, TokenStore};
-use api::access::{NewToken, TokenDocument, TokenList, TokenRequest};
+use api::access::{IssuedToken, TokenDocument, TokenList, TokenRequest};
 
 /// Which tokens are wanted.
 #[derive(Deserialize, IntoParams)]
@@ -82,7 +82,7 @@ pub(super) async fn token_list(
     summary = "Make an access token",
     request_body(content = TokenRequest, example = json!({"name": "deploy", "role": "requester", "expires_in_ms": 7_776_000_000_u64})),
     responses(
-        (status = 201, description = "The token", body = NewToken),
+        (status = 201, description = "The token", body = IssuedToken),
         BadRequest, Forbidden, NotFound, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
     )
 )]
@@ -100,7 +100,7 @@ pub(super) async fn token_create(room: Room, body: JsonBody) -> Result<Response,
         tenant = record.tenant.as_ref().map(ToString::to_string), "an access token was made"
     );
     let defect = || Problem::new(&problem_catalogue::INTERNAL, "the token's role is not known");
-    let mut response = json(&NewToken { document: document(&record).ok_or_else(defect)?, token });
+    let mut response = json(&IssuedToken { document: document(&record).ok_or_else(defect)?, token });
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
 }

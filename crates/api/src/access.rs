@@ -80,7 +80,7 @@ pub struct TokenDocument {
 
 /// A new token.
 #[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
-pub struct NewToken {
+pub struct IssuedToken {
     /// What is kept of it.
     #[serde(flatten)]
     pub document: TokenDocument,
