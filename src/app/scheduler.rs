@@ -1,6 +1,7 @@
 //! The QoS scheduler as the speaking rooms see it: a queue for reports, and the rates as they are now. The task behind it is
 //! in `task`. What must stay true: a slow reader or a flood of reports costs bounded memory.
 
+mod past;
 mod plan_metrics;
 mod task;
 mod turn;
@@ -8,7 +9,7 @@ mod turn;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -18,6 +19,7 @@ use kernel::scheduler::SchedulerSettings;
 use kernel::scheduler::engine::{AggregatorView, ReportRejection};
 use kernel::scheduler::report::Metadata;
 
+pub use past::{PAST_AGGREGATORS_MAX, PAST_POINTS_MAX, PAST_STEP, PastLevel, PastPoint};
 pub use plan_metrics::{PLAN_BOUNDS_US, Plans, Trigger};
 pub(super) use task::run;
 
@@ -92,6 +94,7 @@ pub enum RateNews {
 /// The published aggregators, as they are now.
 struct AggregatorViews {
     views: RwLock<BTreeMap<Name, watch::Sender<Arc<AggregatorView>>>>,
+    pasts: Mutex<past::AggregatorPasts>,
     news: broadcast::Sender<RateNews>,
     plans: Plans,
     /// Reports over MQTT that were refused.
@@ -104,6 +107,7 @@ impl Scheduler {
         let (news, _) = broadcast::channel(NEWS_KEPT);
         let board = Arc::new(AggregatorViews {
             views: RwLock::default(),
+            pasts: Mutex::default(),
             news,
             plans: Plans::default(),
             refused: AtomicU64::new(0),
@@ -170,6 +174,11 @@ impl Scheduler {
         })
     }
 
+    /// What an aggregator had lately, the oldest first.
+    pub fn past(&self, id: &Name) -> Vec<PastPoint> {
+        self.board.pasts.lock().unwrap_or_else(PoisonError::into_inner).points(id)
+    }
+
     /// An aggregator as it changes; the channel closes when it is forgotten.
     pub fn watch(&self, id: &Name) -> Option<watch::Receiver<Arc<AggregatorView>>> {
         self.board.read(|views| views.get(id).map(watch::Sender::subscribe))
@@ -194,6 +203,7 @@ impl AggregatorViews {
     /// Shows no aggregator any more: another instance does. Channels of those that are watched are closed.
     fn clear(&self) {
         self.views.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.pasts.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn show(&self, news: Vec<AggregatorView>, forgotten: &[Name]) {
@@ -207,6 +217,11 @@ impl AggregatorViews {
                     None => drop(views.insert(view.id.clone(), watch::Sender::new(Arc::clone(view)))),
                 }
             }
+        }
+        {
+            let mut pasts = self.pasts.lock().unwrap_or_else(PoisonError::into_inner);
+            forgotten.iter().for_each(|id| pasts.forget(id));
+            news.iter().for_each(|view| pasts.record(view));
         }
         // There may be no subscriber.
         forgotten.iter().for_each(|id| drop(self.news.send(RateNews::Forgotten(id.clone()))));

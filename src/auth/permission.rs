@@ -79,6 +79,7 @@ pub const OPERATIONS: &[(&str, Permission)] = &[
     ("aggregator_get", Permission::SeeAll),
     ("aggregator_report", Permission::Report),
     ("aggregator_rates", Permission::SeeAll),
+    ("aggregator_history", Permission::SeeAll),
     ("aggregator_rates_stream", Permission::SeeAll),
     ("content_list", Permission::SeeAll),
     ("controller_list", Permission::SeeAll),

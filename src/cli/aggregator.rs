@@ -1,10 +1,10 @@
-//! `watermaster aggregator list|show`: who reports to a running service, and what they may send.
+//! `watermaster aggregator list|show|history`: who reports to a running service, and what they may send.
 
 use clap::{Args, Subcommand};
 
 use super::connection::{ConnectionError, ServiceConnection};
-use super::output::{Column, rate};
-use api::aggregator::{Aggregator, AggregatorFreshness, AggregatorLevelRate};
+use super::output::{Column, percent, rate, table};
+use api::aggregator::{Aggregator, AggregatorFreshness, AggregatorHistoryPoint, AggregatorLevelRate};
 use api::client::{Client, PageRequest};
 
 const COLUMNS: [Column<Aggregator>; 6] = [
@@ -14,6 +14,16 @@ const COLUMNS: [Column<Aggregator>; 6] = [
     ("NODE", |one| one.node.clone()),
     ("WANTS", |one| levels(one.demand.iter().map(|level| (level.qos_level, level.demand_bps)))),
     ("MAY SEND", |one| one.rates.levels.iter().map(may_send).collect::<Vec<_>>().join(", ")),
+];
+
+/// The steps of an aggregator's past.
+const STEPS: [Column<AggregatorHistoryPoint>; 3] = [
+    ("AT", |point| point.at.to_string()),
+    ("BUFFERS", |point| {
+        let filled = point.levels.iter().map(|level| format!("{}: {}", level.qos_level, percent(level.buffer_ppm)));
+        filled.collect::<Vec<_>>().join(", ")
+    }),
+    ("RATES", |point| levels(point.levels.iter().map(|level| (level.qos_level, level.rate_bps)))),
 ];
 
 /// The arguments of `watermaster aggregator`.
@@ -38,6 +48,11 @@ enum AggregatorCommand {
         /// Its id
         id: String,
     },
+    /// Show how full its buffers were and what it was given in the last quarter of an hour
+    History {
+        /// Its id
+        id: String,
+    },
 }
 
 /// Does what the command says.
@@ -54,6 +69,10 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
             })
         }
         AggregatorCommand::Show { id } => connection.show_one(&COLUMNS, async |client| client.aggregator_get(id).await),
+        AggregatorCommand::History { id } => {
+            let past = connection.wait(async |client| Ok(client.aggregator_history(id).await?))?;
+            connection.show(&past, || table(&STEPS, &past.points))
+        }
     }
 }
 

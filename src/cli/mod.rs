@@ -27,6 +27,7 @@ mod connection;
 pub mod access_args;
 pub mod database_args;
 mod output;
+mod resource_args;
 
 pub use connection::{ConnectionError, ServiceConnection};
 
@@ -80,7 +81,7 @@ enum CliCommand {
     Model(model::Arguments),
     /// Controllers of switches of a running service: list, show, put, delete, watch.
     Controller(controller::Arguments),
-    /// Aggregators of a running service: list, show.
+    /// Aggregators of a running service: list, show, history.
     Aggregator(aggregator::Arguments),
     /// Tenants of a running service and their quotas: list, show, put, delete, watch.
     Tenant(tenant::Arguments),

@@ -20,14 +20,18 @@ use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
 };
-use super::render::json;
+use super::render::{instant, json};
 use super::sorting::{self, SORTED_MAX, list_orders};
 use super::{error, pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
-use crate::app::{ReportError, SchedulerLead};
-use api::aggregator::{Aggregator, AggregatorMetadata, AggregatorPage, AggregatorRates};
+use crate::app::{PAST_STEP, PastLevel, ReportError, SchedulerLead};
+use api::aggregator::{
+    Aggregator, AggregatorHistory, AggregatorHistoryLevel, AggregatorHistoryPoint, AggregatorMetadata, AggregatorPage,
+    AggregatorRates,
+};
 use formats::aggregator::{self as documents, AggregatorId, MetadataError};
 use kernel::id::Name;
+use kernel::scheduler::QosLevel;
 use kernel::scheduler::engine::{AggregatorView, ReportRejection};
 use kernel::scheduler::report::InvalidReport;
 
@@ -160,6 +164,36 @@ pub(super) async fn aggregator_rates(
     scheduled_here(&room)?;
     let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
     Ok(json(&documents::rates(&view.rates)))
+}
+
+/// Reads what an aggregator had lately.
+///
+/// The instance that schedules remembers a quarter of an hour, for 2,000 aggregators at most; after a restart, and after another
+/// instance took over, it begins anew.
+#[utoipa::path(
+    get,
+    path = "/v1/aggregators/{id}/history",
+    tag = "aggregators",
+    summary = "Read what an aggregator had lately",
+    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
+    responses((status = 200, description = "Its buffers and rates in steps", body = AggregatorHistory), BadRequest, NotFound, InternalError, Unavailable)
+)]
+pub(super) async fn aggregator_history(
+    room: Room,
+    FromPath(AggregatorId(id)): FromPath<AggregatorId>,
+) -> Result<Response, Problem> {
+    room.speaks_for(&id)?;
+    scheduled_here(&room)?;
+    room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
+    let points = room.app.scheduler().past(&id).into_iter().map(|point| AggregatorHistoryPoint {
+        at: instant(point.at),
+        levels: QosLevel::ALL.into_iter().zip(point.levels).map(history_level).collect(),
+    });
+    Ok(json(&AggregatorHistory { id: id.to_string(), step_ms: PAST_STEP.0, points: points.collect() }))
+}
+
+fn history_level((level, past): (QosLevel, PastLevel)) -> AggregatorHistoryLevel {
+    AggregatorHistoryLevel { qos_level: level.number(), buffer_ppm: past.buffer_ppm, rate_bps: past.rate.as_bps() }
 }
 
 /// Streams what an aggregator may send as server-sent events.

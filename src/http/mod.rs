@@ -220,6 +220,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(aggregator::aggregator_list))
         .routes(routes!(aggregator::aggregator_get))
         .routes(routes!(aggregator::aggregator_rates))
+        .routes(routes!(aggregator::aggregator_history))
         .routes(routes!(aggregator::aggregator_rates_stream))
         .routes(routes!(content_lookup::content_list))
         .routes(routes!(topology::topology_list))

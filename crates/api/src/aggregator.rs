@@ -61,6 +61,39 @@ pub struct AggregatorFault {
     pub detail: String,
 }
 
+/// What an aggregator had lately.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AggregatorHistory {
+    /// The id of the aggregator.
+    pub id: String,
+    /// How long the step of a point is, in milliseconds.
+    pub step_ms: u64,
+    /// The steps in which it reported or its rates changed, the oldest first; of a quarter of an hour at most.
+    pub points: Vec<AggregatorHistoryPoint>,
+}
+
+/// An aggregator within a step.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AggregatorHistoryPoint {
+    /// When the step begins.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Instant,
+    /// Each QoS level.
+    pub levels: Vec<AggregatorHistoryLevel>,
+}
+
+/// A QoS level of an aggregator within a step.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AggregatorHistoryLevel {
+    /// 0 insensitive, 1 sensitive, 2 priority.
+    #[schema(maximum = 2)]
+    pub qos_level: u8,
+    /// The most that waited in the buffer, in parts per million of what may wait there.
+    pub buffer_ppm: u64,
+    /// The last rate that it was given, in bit/s.
+    pub rate_bps: u64,
+}
+
 /// A QoS level of an aggregator.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

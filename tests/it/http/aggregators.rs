@@ -54,6 +54,13 @@ async fn a_report_is_answered_with_rates_that_are_backed() {
     assert_eq!((&first["items"][0]["id"], &first["next"]), (&json!("ag1"), &Value::Null));
     let offers = service.get("/v1/contents?name=plant/%23&sort=-aggregator&limit=1").await.json();
     assert_eq!((&offers["items"][0]["aggregator"], &offers["next"]), (&json!("ag2"), &json!("1")));
+    let past = service.get("/v1/aggregators/ag1/history").await.json();
+    let granted = &past["points"].as_array().unwrap().last().unwrap()["levels"][2];
+    assert_eq!(
+        (&past["step_ms"], &granted["rate_bps"], &granted["buffer_ppm"]),
+        (&json!(5000), &level["rate_bps"], &json!(0))
+    );
+    assert_eq!(service.get("/v1/aggregators/nobody/history").await.problem(), "unknown-aggregator");
     let rest = service.get("/v1/aggregators?after=ag1").await.json();
     assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
     service.close().await;

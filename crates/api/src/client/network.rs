@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH};
 use super::{
     ANSWER_MAX, ANSWER_MAX_BYTES, Client, ClientError, Effect, Page, PageRequest, checked, dry_run, json, read,
 };
-use crate::aggregator::Aggregator;
+use crate::aggregator::{Aggregator, AggregatorHistory};
 use crate::availability::{AvailabilityAnswer, AvailabilityRequest};
 use crate::bandwidth_model::{BandwidthModelDocument, BandwidthModelInForce, BandwidthModelOutcome};
 use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest, ControllerRules};
@@ -427,6 +427,14 @@ impl Client {
     /// There is none of that id, or the service does not answer.
     pub async fn aggregator_get(&self, id: &str) -> Result<Aggregator, ClientError> {
         self.get(self.url(&["v1", "aggregators", id], &[])).await
+    }
+
+    /// What an aggregator had lately.
+    ///
+    /// # Errors
+    /// There is none of that id, or the service does not answer.
+    pub async fn aggregator_history(&self, id: &str) -> Result<AggregatorHistory, ClientError> {
+        self.get(self.url(&["v1", "aggregators", id, "history"], &[])).await
     }
 
     async fn delete(&self, parts: &[&str], effect: Effect) -> Result<(), ClientError> {
