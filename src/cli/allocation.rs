@@ -6,6 +6,7 @@ use super::allocation_request::{Create, Update};
 use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, effects, lines, rate};
+use super::resource_args::ListArgs;
 use api::allocation::{AllocationDocument, AllocationOutcome, AllocationState};
 use api::client::{AllocationFilter, Client, PageRequest};
 use api::event::EventDocument;
@@ -120,12 +121,8 @@ struct List {
     /// That a booking will preempt before this time
     #[arg(long)]
     preempted_before: Option<Instant>,
-    /// How many at most
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
-    /// Those that live, sorted by this member, such as -bandwidth_bps; with a minus the largest first
-    #[arg(long, allow_hyphen_values = true)]
-    sort: Option<String>,
+    #[command(flatten)]
+    list: ListArgs,
 }
 
 /// Does what the command says.
@@ -175,26 +172,31 @@ fn made_up_key() -> String {
     format!("cli-{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1))
 }
 
-fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), ConnectionError> {
+fn allocation_list(connection: &ServiceConnection, wanted: &List) -> Result<(), ConnectionError> {
     let filter = AllocationFilter {
-        topology: list.topology.clone(),
-        state: list.state,
-        class_type: list.class_type,
-        ingress: list.ingress.clone(),
-        egress: list.egress.clone(),
-        link: list.link.clone(),
-        aggregator: list.aggregator.clone(),
-        tenant: list.tenant.clone(),
-        name: list.name.clone(),
-        customer: list.customer.clone(),
-        protected: list.protected,
-        preempted_after: list.preempted_after,
-        preempted_before: list.preempted_before,
+        topology: wanted.topology.clone(),
+        state: wanted.state,
+        class_type: wanted.class_type,
+        ingress: wanted.ingress.clone(),
+        egress: wanted.egress.clone(),
+        link: wanted.link.clone(),
+        aggregator: wanted.aggregator.clone(),
+        tenant: wanted.tenant.clone(),
+        name: wanted.name.clone(),
+        customer: wanted.customer.clone(),
+        protected: wanted.protected,
+        preempted_after: wanted.preempted_after,
+        preempted_before: wanted.preempted_before,
     };
-    connection.list(&COLUMNS, list.limit, list.sort.as_deref(), async |client: &Client, page: PageRequest<'_>| {
-        let page = client.allocation_list(&filter, page).await?;
-        Ok((page.items, page.next))
-    })
+    connection.list(
+        &COLUMNS,
+        wanted.list.limit,
+        wanted.list.sort.as_deref(),
+        async |client: &Client, page: PageRequest<'_>| {
+            let page = client.allocation_list(&filter, page).await?;
+            Ok((page.items, page.next))
+        },
+    )
 }
 
 fn time(at: Option<Instant>) -> String {

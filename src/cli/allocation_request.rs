@@ -60,10 +60,10 @@ pub(super) struct Create {
     #[command(flatten)]
     annotations: AnnotationArgs,
     /// When it starts, RFC 3339: it is booked for then [default: now]
-    #[arg(long)]
+    #[arg(long, visible_alias = "start")]
     starts_at: Option<Instant>,
     /// When it ends by itself, RFC 3339
-    #[arg(long, alias = "ends-at")]
+    #[arg(long, alias = "ends-at", visible_alias = "end")]
     expires_at: Option<Instant>,
     /// How long it lasts from its start, in milliseconds
     #[arg(long, conflicts_with = "expires_at")]
@@ -84,7 +84,7 @@ pub(super) struct Create {
     #[arg(long)]
     exclude: Vec<String>,
     /// A second path against the failure of the first: dedicated or shared
-    #[arg(long)]
+    #[arg(long, visible_alias = "protect")]
     protection: Option<ProtectionKind>,
     #[command(flatten)]
     protected: ProtectionArgs,
@@ -189,10 +189,10 @@ struct FlowArgs {
     #[arg(long)]
     flow_in_port: Option<u32>,
     /// The source network or address of its packets, such as 10.0.0.0/8
-    #[arg(long)]
+    #[arg(long, visible_alias = "flow-src")]
     flow_ipv4_src: Option<Ipv4Network>,
     /// The destination network or address of its packets
-    #[arg(long)]
+    #[arg(long, visible_alias = "flow-dst")]
     flow_ipv4_dst: Option<Ipv4Network>,
     /// The source network or address of its IPv6 packets, such as fd00::/8
     #[arg(long)]

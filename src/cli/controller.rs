@@ -12,10 +12,10 @@ use api::controller::{
 use api::event::EventData;
 
 const COLUMNS: [Column<ControllerDocument>; 9] = [
-    ("CONTROLLER", |one| one.id.clone()),
-    ("DRIVER", |one| one.driver.to_string()),
-    ("URL", |one| one.url.clone().unwrap_or_default()),
-    ("TOPOLOGY", |one| one.topology.clone()),
+    ("CONTROLLER", |one| one.settings.id.clone()),
+    ("DRIVER", |one| one.settings.driver.to_string()),
+    ("URL", |one| one.settings.url.clone().unwrap_or_default()),
+    ("TOPOLOGY", |one| one.settings.topology.clone()),
     ("REACHABLE", |one| one.reachable.map_or("not asked yet", |is| if is { "yes" } else { "no" }).to_owned()),
     ("RULES", |one| format!("{} of {}", one.rules.installed, one.rules.intended)),
     ("DRIFTING", |one| one.rules.drifting.to_string()),

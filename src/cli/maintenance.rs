@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, duration_ms, effects, lines};
+use super::resource_args::{InTopology, ListArgs};
 use api::client::{Client, PageRequest};
 use api::event::EventData;
 use api::instant::Instant;
@@ -33,29 +34,15 @@ enum MaintenanceCommand {
     List {
         /// For which topology
         topology: String,
-        /// How many at most
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
-        /// By which member: id, starts_at or ends_at; with a minus the latest first
-        #[arg(long, allow_hyphen_values = true)]
-        sort: Option<String>,
+        #[command(flatten)]
+        list: ListArgs,
     },
     /// Show one, and which allocations would have no path
-    Show {
-        /// For which topology
-        topology: String,
-        /// Its id
-        id: String,
-    },
+    Show(InTopology),
     /// Plan maintenance of links and nodes
     Create(Create),
     /// Call one off
-    Delete {
-        /// For which topology
-        topology: String,
-        /// Its id
-        id: String,
-    },
+    Delete(InTopology),
     /// Print what is planned and what is over, until Ctrl-C
     Watch(WatchArgs),
 }
@@ -94,18 +81,21 @@ struct Create {
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     let connection = &arguments.connection;
     match &arguments.command {
-        MaintenanceCommand::List { topology, limit, sort } => {
-            connection.list(&COLUMNS, *limit, sort.as_deref(), async |client: &Client, page: PageRequest<'_>| {
+        MaintenanceCommand::List { topology, list } => connection.list(
+            &COLUMNS,
+            list.limit,
+            list.sort.as_deref(),
+            async |client: &Client, page: PageRequest<'_>| {
                 let page = client.maintenance_list(topology, page).await?;
                 Ok((page.items, page.next))
-            })
-        }
-        MaintenanceCommand::Show { topology, id } => {
+            },
+        ),
+        MaintenanceCommand::Show(InTopology { topology, id }) => {
             let found = connection.wait(async |client| Ok(client.maintenance_get(topology, id).await?))?;
             connection.show(&found, || words(&found))
         }
         MaintenanceCommand::Create(create) => plan(connection, create),
-        MaintenanceCommand::Delete { topology, id } => {
+        MaintenanceCommand::Delete(InTopology { topology, id }) => {
             connection.delete(id, false, async |client, _| client.maintenance_delete(topology, id).await)
         }
         MaintenanceCommand::Watch(watch) => events_watch(connection, watch, |event| {

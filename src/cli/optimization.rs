@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::connection::{ConnectionError, ServiceConnection};
 use super::output::{Column, count, lines, percent, rate, table};
+use super::resource_args::{InTopology, ListArgs};
 use api::allocation::AllocationRequest;
 use api::client::{Client, PageRequest};
 use api::optimization::{
@@ -20,17 +21,6 @@ const COLUMNS: [Column<OptimizationSummary>; 7] = [
     ("AFTER", |plan| valued(&plan.value, plan.value.after)),
     ("BOUND", |plan| valued(&plan.value, plan.value.bound)),
     ("STEPS", |plan| plan.move_count.to_string()),
-    ("DONE", |plan| plan.moves_done.to_string()),
-];
-
-/// A plan that is shown alone.
-const SHOWN: [Column<OptimizationAnswer>; 7] = [
-    ("PLAN", |plan| plan.id.clone()),
-    ("OBJECTIVE", |plan| plan.objective.to_string()),
-    ("BEFORE", |plan| valued(&plan.value, plan.value.before)),
-    ("AFTER", |plan| valued(&plan.value, plan.value.after)),
-    ("BOUND", |plan| valued(&plan.value, plan.value.bound)),
-    ("STEPS", |plan| plan.moves.len().to_string()),
     ("DONE", |plan| plan.moves_done.to_string()),
 ];
 
@@ -63,26 +53,15 @@ enum OptimizationCommand {
     List {
         /// In which topology
         topology: String,
-        /// How many at most
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
-        /// By which member: sequence, move_count or objective; with a minus the largest first
-        #[arg(long, allow_hyphen_values = true)]
-        sort: Option<String>,
+        #[command(flatten)]
+        list: ListArgs,
     },
     /// Show a plan, its steps and how many of them have been made
-    Show {
-        /// In which topology
-        topology: String,
-        /// Its id
-        id: String,
-    },
+    Show(InTopology),
     /// Make the steps of a plan: all that are left, or none
     Apply {
-        /// In which topology
-        topology: String,
-        /// Its id
-        id: String,
+        #[command(flatten)]
+        plan: InTopology,
         /// Only until so many of the first steps have been made, one by one
         #[arg(long)]
         through: Option<u64>,
@@ -115,17 +94,21 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     let connection = &arguments.connection;
     match &arguments.command {
         OptimizationCommand::Create(create) => plan(connection, create),
-        OptimizationCommand::List { topology, limit, sort } => {
-            connection.list(&COLUMNS, *limit, sort.as_deref(), async |client: &Client, page: PageRequest<'_>| {
+        OptimizationCommand::List { topology, list } => connection.list(
+            &COLUMNS,
+            list.limit,
+            list.sort.as_deref(),
+            async |client: &Client, page: PageRequest<'_>| {
                 let page = client.optimization_list(topology, page).await?;
                 Ok((page.items, page.next))
-            })
-        }
-        OptimizationCommand::Show { topology, id } => {
-            let found = connection.wait(async |client| Ok(client.optimization_get(topology, id).await?))?;
+            },
+        ),
+        OptimizationCommand::Show(plan) => {
+            let found =
+                connection.wait(async |client| Ok(client.optimization_get(&plan.topology, &plan.id).await?))?;
             connection.show(&found, || words(&found))
         }
-        OptimizationCommand::Apply { topology, id, through } => apply(connection, topology, id, *through),
+        OptimizationCommand::Apply { plan, through } => apply(connection, plan, *through),
     }
 }
 
@@ -143,13 +126,8 @@ fn requests(path: &PathBuf) -> Result<Vec<AllocationRequest>, ConnectionError> {
     serde_json::from_slice(&text).map_err(|error| ConnectionError::Document { path: path.clone(), error })
 }
 
-fn apply(
-    connection: &ServiceConnection,
-    topology: &str,
-    id: &str,
-    through: Option<u64>,
-) -> Result<(), ConnectionError> {
-    let request = PlanApplyRequest { through };
+fn apply(connection: &ServiceConnection, plan: &InTopology, through: Option<u64>) -> Result<(), ConnectionError> {
+    let (request, InTopology { topology, id }) = (PlanApplyRequest { through }, plan);
     let done = connection.wait(async |client| Ok(client.optimization_apply(topology, id, &request).await?))?;
     connection.show(&done, || {
         let made = format!("{} made, {} in all\n", count(done.moves, "step"), done.moves_done);
@@ -160,7 +138,7 @@ fn apply(
 
 fn words(plan: &OptimizationAnswer) -> String {
     let steps = if plan.moves.is_empty() { "no step would help\n".to_owned() } else { table(&STEPS, &plan.moves) };
-    lines(&SHOWN, plan) + &steps
+    lines(&COLUMNS, &plan.summary()) + &steps
 }
 
 /// A value of the objective, in its unit.

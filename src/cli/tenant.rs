@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::connection::{ConnectionError, ServiceConnection};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, bandwidth, lines, rate};
+use super::resource_args::ListArgs;
 use api::client::{Client, PageRequest};
 use api::event::EventData;
 use api::tenant::{QuotaDocument, QuotaUse, TenantDocument, TenantRequest};
@@ -28,14 +29,7 @@ pub struct Arguments {
 #[derive(Subcommand, Debug)]
 enum TenantCommand {
     /// List tenants
-    List {
-        /// How many at most
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
-        /// Sorted by this member, such as -bandwidth_bps; with a minus the largest first
-        #[arg(long, allow_hyphen_values = true)]
-        sort: Option<String>,
-    },
+    List(ListArgs),
     /// Show one
     Show {
         /// Its name
@@ -95,12 +89,15 @@ struct QuotaArguments {
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     let connection = &arguments.connection;
     match &arguments.command {
-        TenantCommand::List { limit, sort } => {
-            connection.list(&COLUMNS, *limit, sort.as_deref(), async |client: &Client, page: PageRequest<'_>| {
+        TenantCommand::List(list) => connection.list(
+            &COLUMNS,
+            list.limit,
+            list.sort.as_deref(),
+            async |client: &Client, page: PageRequest<'_>| {
                 let page = client.tenant_list(page).await?;
                 Ok((page.items, page.next))
-            })
-        }
+            },
+        ),
         TenantCommand::Show { name } => connection.show_one(&COLUMNS, async |client| client.tenant_get(name).await),
         TenantCommand::Put(PutArguments { name, quota, max_requests_per_s, weight, aggregators }) => {
             let quota = QuotaDocument {

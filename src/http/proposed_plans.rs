@@ -72,7 +72,7 @@ impl ProposedPlans {
             self.with(|plans| plans.iter().filter(|plan| plan.topology == *topology).cloned().collect());
         let mut summaries = Vec::with_capacity(plans.len());
         for plan in plans {
-            summaries.push(summary(&*plan.told.lock().await));
+            summaries.push(plan.told.lock().await.summary());
         }
         summaries
     }
@@ -188,18 +188,6 @@ impl ProposedPlan {
         }
         let detail = "the network has changed since: the steps that are left would not make it better any more";
         Err(Problem::new(&problem_catalogue::PLAN_OUTDATED, detail))
-    }
-}
-
-fn summary(told: &OptimizationAnswer) -> OptimizationSummary {
-    OptimizationSummary {
-        id: told.id.clone(),
-        sequence: told.sequence,
-        objective: told.objective,
-        value: told.value.clone(),
-        move_count: told.moves.len(),
-        moves_done: told.moves_done,
-        applied: told.applied,
     }
 }
 

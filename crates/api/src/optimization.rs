@@ -120,6 +120,21 @@ pub struct OptimizationAnswer {
     pub applied: bool,
 }
 
+impl OptimizationAnswer {
+    /// The plan without its steps and links.
+    pub fn summary(&self) -> OptimizationSummary {
+        OptimizationSummary {
+            id: self.id.clone(),
+            sequence: self.sequence,
+            objective: self.objective,
+            value: self.value.clone(),
+            move_count: self.moves.len(),
+            moves_done: self.moves_done,
+            applied: self.applied,
+        }
+    }
+}
+
 /// A plan without its steps and links.
 #[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
 pub struct OptimizationSummary {
