@@ -19,7 +19,7 @@ use super::problem::{
     BadGateway, BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable,
     Unprocessable, UnsupportedMediaType,
 };
-use super::render::{driver, instant, json, numbering, policing};
+use super::render::{controller_settings, instant, json};
 use super::sorting::{self, list_orders};
 use super::topology::DryRunQuery;
 use super::{ApiState, error, pagination, parse, problem_catalogue};
@@ -50,14 +50,7 @@ fn document(room: &ApiState, controller: &Controller) -> ControllerDocument {
         problem: problem.as_ref().map(ToString::to_string),
     });
     ControllerDocument {
-        id: controller.name.to_string(),
-        driver: driver(controller.driver),
-        url: controller.address.as_ref().map(ToString::to_string),
-        topology: controller.topology.to_string(),
-        numbering: numbering(controller),
-        policing: policing(controller),
-        queues: controller.settings.has_queues,
-        closing: controller.is_closing,
+        settings: controller_settings(controller),
         leader: controller.leader.as_ref().map(|leader| ControllerLeader {
             instance: leader.instance.to_string(),
             term: leader.term,

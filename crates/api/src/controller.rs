@@ -105,10 +105,9 @@ words! {
     }
 }
 
-/// A controller, and what is known of it.
-#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
-#[schema(as = Controller)]
-pub struct ControllerDocument {
+/// What a controller was put as.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct ControllerSettings {
     /// The name of the controller.
     pub id: String,
     /// The dialect that it speaks.
@@ -120,15 +119,27 @@ pub struct ControllerDocument {
     /// The topology whose switches it has.
     pub topology: String,
     /// The numbers that are the service's on its switches.
+    #[serde(default)]
     pub numbering: SwitchNumbering,
     /// How much its meters let through.
+    #[serde(default)]
     pub policing: Policing,
     /// Whether packets are put into the queue of their class.
+    #[serde(default)]
     pub queues: bool,
-    /// Present and true if its rules are being removed from the switches, after which it is forgotten.
+    /// Present and true if its rules are being removed, after which it is deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub closing: bool,
+}
+
+/// A controller, and what is known of it.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+#[schema(as = Controller)]
+pub struct ControllerDocument {
+    /// What it was put as.
+    #[serde(flatten)]
+    pub settings: ControllerSettings,
     /// Which instance of the service writes to the switches; absent where there is one alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::allocation::{AllocationDemand, AllocationState};
 use crate::bandwidth_model::BandwidthModelDocument;
-use crate::controller::{ControllerDriver, Policing, SwitchNumbering};
+use crate::controller::ControllerSettings;
 use crate::effects::{Moved, Victim};
 use crate::instant::Instant;
 use crate::link::LinkProperties;
@@ -400,34 +400,6 @@ pub struct BookedAllocation {
     /// When the allocation last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Instant,
-}
-
-/// How a controller is used.
-#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
-pub struct ControllerSettings {
-    /// The name of the controller.
-    pub id: String,
-    /// The dialect that it speaks.
-    pub driver: ControllerDriver,
-    /// Where it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub url: Option<String>,
-    /// The topology whose switches it has.
-    pub topology: String,
-    /// The numbers that are the service's on its switches.
-    #[serde(default)]
-    pub numbering: SwitchNumbering,
-    /// How much its meters let through.
-    #[serde(default)]
-    pub policing: Policing,
-    /// Whether packets are put into the queue of their class.
-    #[serde(default)]
-    pub queues: bool,
-    /// Present and true if its rules are being removed, after which it is deleted.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
-    pub closing: bool,
 }
 
 /// Where an allocation is with the switches. Such events are on the stream alone: they have no sequence number.

@@ -5,11 +5,10 @@ use super::tenant::quota;
 use super::{effects, instant, properties};
 use crate::app::Fact;
 use crate::http::error;
-use api::controller::{ControllerDriver, Policing, SwitchNumbering};
+use api::controller::{ControllerDriver, ControllerSettings, Policing, SwitchNumbering};
 use api::effects::Effects;
 use api::event::{
-    BookedAllocation, ControllerSettings, DeniedDemand, EventActor, EventData, EventDocument, PreemptionNoticeDocument,
-    TenantSettings,
+    BookedAllocation, DeniedDemand, EventActor, EventData, EventDocument, PreemptionNoticeDocument, TenantSettings,
 };
 use formats::bandwidth_model::document_of;
 use kernel::Names;
@@ -129,7 +128,7 @@ fn booked(allocation: &Allocation, names: &Names) -> Box<BookedAllocation> {
     })
 }
 
-fn controller_settings(controller: &Controller) -> ControllerSettings {
+pub(in crate::http) fn controller_settings(controller: &Controller) -> ControllerSettings {
     ControllerSettings {
         id: controller.name.to_string(),
         driver: driver(controller.driver),
@@ -142,7 +141,7 @@ fn controller_settings(controller: &Controller) -> ControllerSettings {
     }
 }
 
-pub(in crate::http) fn numbering(controller: &Controller) -> SwitchNumbering {
+fn numbering(controller: &Controller) -> SwitchNumbering {
     let numbering = controller.settings.numbering;
     SwitchNumbering {
         label_min: numbering.label_min(),
@@ -153,12 +152,12 @@ pub(in crate::http) fn numbering(controller: &Controller) -> SwitchNumbering {
     }
 }
 
-pub(in crate::http) fn policing(controller: &Controller) -> Policing {
+fn policing(controller: &Controller) -> Policing {
     let MeterSettings { burst_ms, packet_bytes } = controller.settings.meters;
     Policing { burst_ms, packet_bytes }
 }
 
-pub(in crate::http) fn driver(driver: DriverKind) -> ControllerDriver {
+fn driver(driver: DriverKind) -> ControllerDriver {
     match driver {
         DriverKind::Ryu => ControllerDriver::Ryu,
         DriverKind::Onos => ControllerDriver::Onos,

@@ -18,7 +18,7 @@ pub(super) use allocation::{
     allocation, end_state, living_state, outcome, past_allocation, planned_admission, planned_outcome, state,
 };
 pub(super) use effects::effects;
-pub(super) use event::{driver, event, numbering, policing};
+pub(super) use event::{controller_settings, event};
 pub(super) use failure_study::failure_study;
 pub(super) use link::{AllocationList, figures, link, properties};
 pub(super) use link_past::link_past;
