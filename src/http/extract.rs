@@ -261,11 +261,18 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         if text == "*" {
             return Ok(Self(Expected::Any));
         }
-        // A weak tag never matches here; neither does one that is none of ours.
         let (tag, is_weak) = text.strip_prefix("W/").map_or((text, false), |tag| (tag, true));
         let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).filter(|tag| !tag.contains('"'));
-        let revision = inner.ok_or_else(malformed)?.parse().ok().filter(|_| !is_weak);
-        Ok(Self(Expected::Revision(Sequence(revision.unwrap_or(u64::MAX)))))
+        let inner = inner.ok_or_else(malformed)?;
+        if is_weak {
+            let detail = format!(
+                "a weak tag such as {text} never matches: If-Match compares strongly (RFC 9110 section 13.1.1), and a proxy that \
+                 compresses answers makes their tags weak: send the strong tag, \"{inner}\""
+            );
+            return Err(Problem::new(&problem_catalogue::PRECONDITION_FAILED, detail).with("field", "if-match"));
+        }
+        // A tag that is none of ours matches nothing.
+        Ok(Self(Expected::Revision(Sequence(inner.parse().unwrap_or(u64::MAX)))))
     }
 }
 
