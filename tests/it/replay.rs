@@ -186,6 +186,22 @@ fn little_more_is_evicted_than_is_needed() {
     }
 }
 
+/// The files of the tutorial: all is decided, and every outcome is there to be looked at.
+#[test]
+fn the_sample_trace_shows_what_replay_shows() {
+    let read = |path: &str| std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let nsfnet = formats::read(&read("topologies/nsfnet.json"), &formats::ReadOptions::default()).unwrap();
+    let model: BandwidthModelDocument = serde_json::from_slice(&read("examples/replay/model.json")).unwrap();
+    let mut replay = Replay::new(nsfnet.topology, model_of(&model).unwrap().0, 1_000).unwrap();
+    let trace = String::from_utf8(read("examples/replay/trace.jsonl")).unwrap();
+    for line in trace.lines() {
+        replay.feed(&serde_json::from_str(line).unwrap()).unwrap();
+    }
+    let (summary, _) = replay.finish().unwrap();
+    assert_eq!((summary.requests, summary.invalid), (300, 0));
+    assert!(summary.blocked > 0 && summary.preempted > 0, "{summary:?}");
+}
+
 #[test]
 fn a_request_that_cannot_be_decided_is_invalid_and_counts_nowhere_else() {
     let mut replay = ring(r#"{"model":"mam"}"#);

@@ -1,12 +1,13 @@
 //! The past of links: what was sampled is answered in steps, coarser ones are merged, and what cannot be asked names its
 //! parameter.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use kernel::units::Millis;
 use serde_json::{Value, json};
-use watermaster::app::{AppOptions, LinkHistoryAges, Retention};
+use watermaster::app::{AppOptions, LINKS_SAMPLED_MAX, LinkHistoryAges, Retention};
 use watermaster::journal::{Journal, SampleResolution, SampledTopology};
 
 use super::harness::{PAIR, TRIANGLE, TestService};
@@ -238,4 +239,39 @@ fn ages_by_default_are_those_of_the_configuration() {
     let LinkHistoryAges { minutes, quarter_hours, six_hours } = LinkHistoryAges::default();
     let ages = [config.keep_minutes_ms, config.keep_quarter_hours_ms, config.keep_six_hours_ms];
     assert_eq!(ages.map(|ms| ms.map(Duration::from_millis)), [minutes, quarter_hours, six_hours].map(Some));
+}
+
+/// Of 20,002 links two of the last topology by name are not sampled: they have no past, and the metrics count them.
+#[tokio::test]
+async fn links_beyond_the_bound_are_counted() {
+    let service = TestService::with(PAIR).await;
+    let nodes: Vec<_> = (0..101).map(|node| json!({"id": format!("n{node:03}")})).collect();
+    let links = (0..LINKS_SAMPLED_MAX).map(|link| {
+        let (from, to) = (link % 101, (link % 101 + 1 + link / 101 % 100) % 101);
+        json!({"id": format!("l{link:05}"), "from": format!("n{from:03}"), "to": format!("n{to:03}"),
+            "capacity_bps": 1_000_000})
+    });
+    let many = json!({"nodes": nodes, "links": links.collect::<Vec<_>>()}).to_string();
+    let put = service.send("PUT", "/v1/topologies/zeta", &[], many).await;
+    assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
+    sample(&service, [0]).await;
+    let then = async |topology: &str| {
+        let answer = service.get(&format!("/v1/topologies/{topology}/history?at={}", at(0))).await.json();
+        let links = answer["links"].as_array().unwrap().iter().map(|link| link["link"].as_str().unwrap().to_owned());
+        links.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(then("net").await.len(), 2);
+    let sampled = then("zeta").await;
+    assert_eq!(sampled.len(), LINKS_SAMPLED_MAX - 2);
+    let left_out: Vec<_> =
+        (0..LINKS_SAMPLED_MAX).map(|link| format!("l{link:05}")).filter(|link| !sampled.contains(link)).collect();
+    let points = async |link: &str| {
+        let uri = format!("/v1/topologies/zeta/links/{link}/history?from={}&to={}", at(0), at(1));
+        service.get(&uri).await.json()["points"].as_array().unwrap().len()
+    };
+    assert_eq!((points(&left_out[0]).await, points(&left_out[1]).await), (0, 0));
+    assert_eq!(points(sampled.first().unwrap()).await, 1);
+    let metrics = service.get("/metrics").await.text;
+    assert!(metrics.contains("watermaster_link_history_left_out_links 2\n"), "{metrics}");
+    service.close().await;
 }
