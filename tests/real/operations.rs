@@ -134,6 +134,45 @@ fn every_series_is_on_a_panel() {
     assert_eq!(unshown, excepted);
 }
 
+/// Grafana reads the dashboard from a file without asking for anything: no input is left to be filled in, and the data source of
+/// every query is a variable of the dashboard.
+#[test]
+fn the_dashboard_can_be_provisioned() {
+    let folder = deploy().join("grafana");
+    let text = std::fs::read_to_string(folder.join("watermaster.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(dashboard["__inputs"].is_null(), "Grafana fills inputs in by its UI alone");
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let source = variables.iter().find(|variable| variable["name"] == "DS_PROMETHEUS").unwrap();
+    assert_eq!((&source["type"], &source["query"]), (&"datasource".into(), &"prometheus".into()));
+    assert_eq!(text.matches("\"uid\": \"${DS_PROMETHEUS}\"").count(), text.matches("\"type\": \"prometheus\"").count());
+    let read = |name: &str| std::fs::read_to_string(folder.join("provisioning").join(name)).unwrap();
+    assert!(read("datasources/prometheus.yaml").contains("type: prometheus"));
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let path = "/var/lib/grafana/dashboards";
+    assert!(read("dashboards/watermaster.yaml").contains(&format!("path: {path}\n")));
+    assert!(readme.contains(&format!("{path}/watermaster.json")));
+}
+
+#[test]
+fn prometheus_can_read_every_query_of_the_dashboard() {
+    let text = std::fs::read_to_string(deploy().join("grafana/watermaster.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
+    let rules = targets.enumerate().map(|(number, target)| {
+        let expr = target["expr"].as_str().unwrap().replace("$__rate_interval", "1m");
+        json!({"record": format!("panel:query:{number}"), "expr": expr})
+    });
+    let rules: Vec<_> = rules.collect();
+    assert!(rules.len() > 50, "{rules:?}");
+    // JSON is YAML.
+    let folder = tempfile::tempdir().unwrap();
+    let groups = json!({"groups": [{"name": "panels", "rules": rules}]}).to_string();
+    std::fs::write(folder.path().join("panels.yml"), groups).unwrap();
+    run(Command::new("promtool").args(["check", "rules", "panels.yml"]).current_dir(folder.path()), "");
+}
+
 #[test]
 fn every_alert_has_a_test() {
     let read = |name: &str| std::fs::read_to_string(deploy().join("prometheus").join(name)).unwrap();
