@@ -1,7 +1,7 @@
 // Aggregators: the paper's Figure 6, live. For each: how full its buffer is per QoS level above, which rate it was given
 // below, on one time axis, with what happened marked.
 import { useEffect, useState } from "preact/hooks";
-import { all, get, Refused } from "./api";
+import { all, get, Refused, type AggregatorHistory } from "./api";
 import { happenings, topology } from "./live";
 import type { Happening } from "./api";
 import { Empty, Failure, NodeName, State } from "./parts";
@@ -87,7 +87,9 @@ export function Aggregators() {
         setListed(found.map((one) => details.get(one.id) ?? one));
         setError(null);
         keepMarked();
-        seen = new Map([...seen, ...[...details.values()].map((one): [string, Sample[]] => [one.id, [...(seen.get(one.id) ?? []), sample(one)].slice(-KEPT)])]);
+        const shown = await Promise.all([...details.values()].map(async (one): Promise<[string, Sample[]]> => [one.id, [...(seen.get(one.id) ?? (await past(one.id))), sample(one)].slice(-KEPT)]));
+        if (!current) return;
+        seen = new Map([...seen, ...shown]);
         setSamples(seen);
       } catch (failed) {
         if (!current) return;
@@ -191,6 +193,16 @@ function sample(one: Aggregator): Sample {
   const filled = levelsOf(one).map((level): [number, number] => [level.qos_level, fill(level)]);
   const given = (one.rates?.levels ?? one.levels ?? []).filter((level) => level.rate_bps !== undefined).map((level): [number, number] => [level.qos_level, level.rate_bps!]);
   return { at: Date.now() / 1000, buffers: new Map(filled), rates: new Map(given) };
+}
+
+/** What the server remembers of it, from before this page looked. */
+async function past(id: string): Promise<Sample[]> {
+  const { points } = await get<AggregatorHistory>(`/v1/aggregators/${encodeURIComponent(id)}/history`).catch(() => ({ points: [] }));
+  return points.map((point) => ({
+    at: Date.parse(point.at) / 1000,
+    buffers: new Map(point.levels.map((level) => [level.qos_level, level.buffer_ppm / 10_000])),
+    rates: new Map(point.levels.map((level) => [level.qos_level, level.rate_bps])),
+  }));
 }
 
 /** In percent of the capacity. */

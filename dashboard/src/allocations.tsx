@@ -1,16 +1,16 @@
 // Allocations: a table with the server's filters and pages; one of them in full, with its path lit on a small map.
 import { useEffect, useState } from "preact/hooks";
-import { all, ask, get, Refused, type Allocation, type AllocationPage, type Victim } from "./api";
+import { all, ask, get, type Allocation, type AllocationPage, type Victim } from "./api";
+import { Release, sum } from "./bulk";
 import { MiniMap } from "./canvas";
 import { Change, isUnprotected } from "./change";
 import { Feed } from "./feed";
-import { happenings, layout, links, pin, topologies, topology } from "./live";
-import { Ask, CAUSES, ClassMark, Denial, Empty, Failure, NAMED, NodeName, PathText, say, State } from "./parts";
+import { happenings, layout, links, nodeText, pin, topologies, topology } from "./live";
+import { CAUSES, ClassMark, Denial, Empty, Failure, linkText, NAMED, NodeName, PathText, pathText, say, State } from "./parts";
 import { useReading } from "./reading";
 import { go, href, route } from "./route";
 import { may } from "./session";
 import { Table } from "./table";
-import { bookAgain } from "./undo";
 import { className, clock, count, dateAndTime, rate } from "./units";
 
 const PAGE = 50;
@@ -122,7 +122,7 @@ function List() {
             { title: "To", cell: (one) => <NodeName of={one.egress} />, value: (one) => one.egress },
             { title: "Class", cell: (one) => <ClassMark classType={one.class_type} />, value: (one) => one.class_type },
             { title: "Bandwidth", number: true, cell: (one) => rate(one.bandwidth_bps), value: (one) => one.bandwidth_bps },
-            { title: "Path", class: "path-cell", cell: (one) => <span title={one.path.join(" → ")}>{count(one.path.length, "hop")}: {one.path.join(" → ")}</span>, value: (one) => one.path.join(" ") },
+            { title: "Path", class: "path-cell", cell: (one) => <span title={one.path.map(linkText).join(" → ")}>{count(one.path.length, "hop")}: {pathText(one.path)}</span>, value: (one) => one.path.join(" ") },
             { title: "Changed", class: "when", cell: (one) => dateAndTime(one.ended_at ?? one.updated_at), value: (one) => one.ended_at ?? one.updated_at },
             {
               title: "Actions", class: "actions",
@@ -142,10 +142,6 @@ function List() {
       {releasing ? <Release of={releasing} close={() => (setReleasing(null), setChosen(new Set()))} /> : null}
     </div>
   );
-}
-
-function sum(of: Allocation[]): string {
-  return rate(of.reduce((total, one) => total + one.bandwidth_bps, 0));
 }
 
 function without(query: URLSearchParams, name: string): Record<string, string> {
@@ -214,6 +210,7 @@ function One(props: { id: string }) {
           {one.protection ? <><dt>Backup path</dt><dd>{one.backup_path ? <PathText path={one.backup_path} /> : isUnprotected(one) ? <><State of="unprotected" />: it gets one when one can be had</> : "none"}</dd></> : null}
           {one.protection ? <><dt>Protection</dt><dd>{one.protection.kind}, no shared {SHARED[one.protection.disjoint ?? "link"]}{one.protection.revertive ? ", traffic returns" : ""}</dd></> : null}
           {one.reverts_to ? <><dt>Returns to</dt><dd><PathText path={one.reverts_to} /></dd></> : null}
+          <KeepsOff one={one} />
           {one.aggregator ? <><dt>Aggregator</dt><dd>{one.aggregator}</dd></> : null}
           <dt>Admitted</dt><dd>{dateAndTime(one.created_at)}</dd>
           {isHeld(one) ? <><dt>Held until</dt><dd>{dateAndTime(one.held_until!)}; then it lapses, unless it is committed before</dd></> : null}
@@ -243,6 +240,20 @@ function concerns(data: Record<string, unknown>, id: string): boolean {
   return told.id === id || told.allocation?.id === id || Boolean(told.ids?.includes(id)) || Boolean(told.notices?.some((notice) => notice.id === id)) || victims(data).some((victim) => victim.id === id);
 }
 
+/** The links and nodes that its path avoids, and an end to that. */
+function KeepsOff(props: { one: Allocation }) {
+  const { one } = props;
+  const off = one.constraints?.exclude ?? [];
+  if (!off.length) return null;
+  const lift = () => ask("PATCH", `/v1/allocations/${one.id}`, { constraints: { ...one.constraints, exclude: [] } }).then(() => say(`Allocation ${one.id} may go any way again.`), (error: Error) => say(error.message, true));
+  return (
+    <>
+      <dt>Keeps off</dt>
+      <dd>{off.map((hop) => ("link" in hop ? linkText(hop.link) : nodeText(hop.node))).join(", ")} {one.ended_at || !may("request") ? null : <button class="small" onClick={() => void lift()}>Lift</button>}</dd>
+    </>
+  );
+}
+
 /** What two paths do not share. */
 const SHARED = { link: "link", srlg: "link or risk group", node: "link or node" };
 
@@ -266,49 +277,4 @@ function Commit(props: { one: Allocation }) {
     setBusy(false);
   };
   return <button disabled={busy} onClick={commit} aria-label={`Commit ${one.id}`}>Commit</button>;
-}
-
-/** Releases one, or many one after the other; those that could not be are named. */
-function Release(props: { of: Allocation[]; close: () => void }) {
-  const [error, setError] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
-  const [only] = props.of.length === 1 ? props.of : [];
-  const release = async () => {
-    setBusy(true);
-    const failed: string[] = [];
-    const released: Allocation[] = [];
-    let last: unknown;
-    for (const one of props.of)
-      await ask("DELETE", `/v1/allocations/${one.id}`).then(() => released.push(one), (error) => {
-        // One that is gone already is as wanted, and not to be booked again by an undo.
-        if (!(error instanceof Refused && error.status === 404)) (failed.push(one.id), (last = error));
-      });
-    setBusy(false);
-    if (released.length) say(only ? `Allocation ${only.id} is released.` : `${count(released.length, "allocation")} ${released.length === 1 ? "is" : "are"} released: ${sum(released)}.`, false, () => undo(released));
-    if (failed.length) return setError(props.of.length === 1 ? last : new Error(`${count(failed.length, "allocation")} could not be released: ${failed.slice(0, 20).join(", ")}. ${String((last as Error).message)}`));
-    props.close();
-  };
-  return (
-    <Ask title={only ? `Release allocation ${only.id}?` : `Release ${count(props.of.length, "allocation")}?`} close={props.close}>
-      {only ? <p>{rate(only.bandwidth_bps)} from <NodeName of={only.ingress} /> to <NodeName of={only.egress} /> will be free again. Its traffic loses its reservation at once.</p> : (
-        <>
-          <p><strong>{sum(props.of)}</strong> will be free again. Their traffic loses its reservations at once.</p>
-          <ul class="feed tall" tabIndex={0}>{props.of.map((one) => <li>{one.id}: <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {rate(one.bandwidth_bps)}</li>)}</ul>
-        </>
-      )}
-      {error ? <Failure error={error} /> : null}
-      <div class="buttons"><button class="primary" disabled={busy} onClick={release}>Release</button> <button onClick={props.close}>Keep {only ? "it" : "them"}</button></div>
-    </Ask>
-  );
-}
-
-/** Books again what was released, all of it or nothing. */
-async function undo(released: Allocation[]): Promise<void> {
-  say("Booking again …");
-  try {
-    const made = await bookAgain(released);
-    say(made.length === 1 ? `It is booked again, as allocation ${made[0]}.` : `${count(made.length, "allocation")} are booked again.`);
-  } catch (error) {
-    say(error instanceof Error ? error.message : String(error), true);
-  }
 }

@@ -3,6 +3,7 @@ import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 export type Link = Schemas["Link"];
+export type AggregatorHistory = Schemas["AggregatorHistory"];
 export type LinkHistoryAnswer = Schemas["LinkHistoryAnswer"];
 export type TopologyHistory = Schemas["TopologyHistoryAnswer"];
 export type LinkOutcome = Schemas["LinkOutcome"];

@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { all, ask, ofTopology, type Allocation, type Maintenance, type MaintenanceOutcome } from "./api";
 import { light, pin, topology } from "./live";
-import { Ask, Empty, Failure, NodeName, say, Stranded, Victims } from "./parts";
+import { Ask, Empty, Failure, linkText, NodeName, say, Stranded, Victims } from "./parts";
 import { useReading } from "./reading";
 import { href, param } from "./route";
 import { may } from "./session";
@@ -105,7 +105,7 @@ function Bookings(props: { topology: string }) {
 /** The first few links, one direction of each. */
 function names(links: string[]): string {
   const one = links.filter((link) => !link.endsWith("~"));
-  return one.slice(0, 4).join(", ") + (one.length > 4 ? ` and ${one.length - 4} more` : "");
+  return one.slice(0, 4).map(linkText).join(", ") + (one.length > 4 ? ` and ${one.length - 4} more` : "");
 }
 
 function Off(props: { topology: string; one: Maintenance }) {

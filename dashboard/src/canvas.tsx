@@ -4,6 +4,7 @@ import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Link } from "./api";
 import { busiest, drawing, lit, litBinds, touched } from "./live";
+import { pathText } from "./parts";
 import { paint, type Colouring, type Scene } from "./painter";
 import { palette } from "./theme";
 import type { View } from "./geometry";
@@ -83,7 +84,7 @@ export function MiniMap(props: { links?: Link[]; told?: string }) {
   return (
     <aside class="mini" aria-hidden="true">
       <canvas ref={canvas} />
-      <p class="quiet">{props.told ?? (lit.value.size ? [...lit.value].join(" → ") : "Point at an allocation to see its path.")}</p>
+      <p class="quiet">{props.told ?? (lit.value.size ? pathText([...lit.value]) : "Point at an allocation to see its path.")}</p>
     </aside>
   );
 }

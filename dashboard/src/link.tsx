@@ -1,11 +1,12 @@
 // One link: what fills it, the allocations on it, what it was, and what it would take to fit more.
 import { useEffect, useState } from "preact/hooks";
 import { all, ask, get, ofLink, Refused, type Allocation, type AllocationOutcome, type Link, type LinkOutcome } from "./api";
+import { MoveOff, Release, sum } from "./bulk";
 import { Feed } from "./feed";
 import { LinkHistory } from "./history";
 import { busiest, happenings, links, topology } from "./live";
 import { Occupancy } from "./occupancy";
-import { ClassMark, Denial, Empty, Failure, LinkName, NAMED, NodeName, outcomes, say, State, Stranded, Victims } from "./parts";
+import { ClassMark, Denial, Empty, Failure, LinkName, linkText, NAMED, NodeName, outcomes, say, State, Stranded, Victims } from "./parts";
 import { useReading } from "./reading";
 import { href, route } from "./route";
 import { may } from "./session";
@@ -157,12 +158,26 @@ function concerning(name: string, living: Allocation[] = []) {
 
 function OnIt(props: { link: Link; living: Allocation[] | undefined }) {
   const { link, living } = props;
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const [asked, setAsked] = useState<{ what: "release" | "move"; of: Allocation[] } | null>(null);
   if (!living) return <p class="quiet">Reading …</p>;
   if (!living.length) return <p class="quiet">None.</p>;
   const isWhole = living.length < READ_MAX;
+  const picked = living.filter((one) => chosen.has(one.id));
+  const close = () => (setAsked(null), setChosen(new Set()));
   return (
+    <>
+    {may("request") ? (
+      <div class="bulk">
+        <button disabled={!picked.length} onClick={() => setAsked({ what: "move", of: picked })}>Move {picked.length || ""} chosen off this link …</button>{" "}
+        <button disabled={!picked.length} onClick={() => setAsked({ what: "release", of: picked })}>Release {picked.length || ""} chosen …</button>
+        {picked.length ? <span class="quiet"> {sum(picked)} in all</span> : null}
+      </div>
+    ) : null}
+    {asked?.what === "move" ? <MoveOff of={asked.of} link={link} close={close} /> : null}
+    {asked?.what === "release" ? <Release of={asked.of} close={close} /> : null}
     <Table
-      name="on-it" label="Allocations on the link" rows={living} whole={isWhole} most={SHOWN} id={(one) => one.id} links={(one) => one.path}
+      name="on-it" label="Allocations on the link" rows={living} whole={isWhole} most={SHOWN} id={(one) => one.id} links={(one) => one.path} {...(may("request") ? { chosen, choose: setChosen } : {})}
       total={isWhole ? `${rate(link.reserved_bps)} in all.` : <>The largest {living.length.toLocaleString("en")} of {link.allocation_count.toLocaleString("en")}. <a href={href("allocations", undefined, { link: link.link })}>All of them</a>.</>}
       columns={[
         { title: "Allocation", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
@@ -175,6 +190,7 @@ function OnIt(props: { link: Link; living: Allocation[] | undefined }) {
         { title: "Since", cell: (one) => dateAndTime(one.created_at), value: (one) => one.created_at },
       ]}
     />
+    </>
   );
 }
 
@@ -203,7 +219,7 @@ export function Service(props: { topology: string; link: Link }) {
       {error ? <Failure error={error} /> : null}
       {preview ? (
         <div class="verdict" aria-live="polite">
-          <h3>{words[preview.state]}: {preview.outcome.links.join(" and ")}</h3>
+          <h3>{words[preview.state]}: {preview.outcome.links.map(linkText).join(" and ")}</h3>
           {preview.outcome.stranded.length ? (
             <Stranded ids={preview.outcome.stranded} />
           ) : preview.state === "maintenance" ? <p>Every allocation on it has another path.</p> : null}

@@ -3,6 +3,8 @@
 import { effect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Alerts } from "./alerts";
+import type { Link } from "./api";
+import { DrainMany } from "./bulk";
 import { sceneOf, Surface } from "./canvas";
 import { Feed, isOf } from "./feed";
 import { drawing, happenings, layout, light, links, lit, litBinds, model, nodeText, topologies, topology, touched } from "./live";
@@ -18,6 +20,7 @@ import { palette } from "./theme";
 import { BUSY_PPM, count, MODEL_WORDS, percent, rate, STEP_WORDS } from "./units";
 
 const LISTED = 10;
+const LISTED_MAX = 500;
 /** So near, in pixels, something is pointed at: a finger is wider than a mouse. */
 const REACH = 5;
 const REACH_TOUCH = 16;
@@ -109,11 +112,16 @@ function Headline() {
 }
 
 function Busiest() {
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const [draining, setDraining] = useState<string[] | null>(null);
+  const able = may("operate") && !isPast.value;
   return (
     <section>
       <h2>Busiest links</h2>
+      {chosen.size && able ? <div class="bulk"><button onClick={() => setDraining([...chosen])}>Drain {chosen.size} chosen …</button></div> : null}
+      {draining ? <DrainMany topology={topology.value!} links={draining} close={() => (setDraining(null), setChosen(new Set()))} /> : null}
       <Table
-        name="links" label="Busiest links" narrow rows={pictured.value} most={LISTED} id={(link) => link.link} links={(link) => [link.link]}
+        name="links" label="Busiest links" narrow rows={pictured.value} fold={LISTED} most={LISTED_MAX} whole {...(able ? { chosen, choose: setChosen, can: (link: Link) => link.state === "up" } : {})} id={(link) => link.link} links={(link) => [link.link]}
         columns={[
           { title: "Link", cell: (link) => <><LinkName name={link.link} />{link.state === "up" ? null : <> <State of={link.state} /></>}</>, value: (link) => link.link },
           { title: "Reserved", cell: (link) => <Share ppm={link.utilisation_ppm} />, value: (link) => link.utilisation_ppm / 1e6 },

@@ -83,6 +83,21 @@ export function citiesOf(name: string): string | null {
   return `${cityOf(link.from) ?? link.from} → ${cityOf(link.to) ?? link.to}`;
 }
 
+/** The same as a text: "UT-MI~ (Ann Arbor → Salt Lake City)". */
+export function linkText(name: string): string {
+  const cities = citiesOf(name);
+  return cities ? `${name} (${cities})` : name;
+}
+
+/** Links one after the other by the cities they pass, a new line of them where one does not begin where the last ended; by
+ * their ids where the cities are not known. */
+export function pathText(path: string[]): string {
+  const hops = path.map((name) => byName.value.get(name));
+  if (!hops.some((link) => link && (cityOf(link.from) || cityOf(link.to)))) return path.join(" → ");
+  const city = (node: string | undefined) => (node ? (cityOf(node) ?? node) : "…");
+  return hops.map((link, at) => `${at && link?.from === hops[at - 1]?.to ? "" : `${at ? "; " : ""}${city(link?.from)}`} → ${city(link?.to)}`).join("");
+}
+
 export function NodeName(props: { of: string }) {
   const city = cityOf(props.of);
   return <>{props.of}{city ? <span class="quiet"> ({city})</span> : null}</>;
@@ -95,7 +110,7 @@ export function PathText(props: { path: string[] }) {
   if (props.path.length > PATH_SHOWN)
     return (
       <details class="path">
-        <summary>{count(props.path.length, "hop")}, by {props.path[0]} … {props.path.at(-1)}</summary>
+        <summary>{count(props.path.length, "hop")}, by {linkText(props.path[0]!)} … {linkText(props.path.at(-1)!)}</summary>
         <Hops path={props.path} />
       </details>
     );
@@ -137,8 +152,9 @@ export const NAMED: Column<{ name?: string | null; customer?: string | null }>[]
   { title: "Customer", cell: (one) => one.customer, value: (one) => one.customer ?? undefined },
 ];
 
-/** So many victims are looked up and listed. */
+/** So many victims are looked up and listed; at first fewer, so that what follows from it is near. */
 const VICTIMS_SHOWN = 100;
+const VICTIMS_FOLDED = 5;
 
 /** The allocations that left their paths, and what became of them; those first that lose their reservation. */
 export function Victims(props: { effects: Partial<Effects>; would?: boolean }) {
@@ -159,7 +175,7 @@ export function Victims(props: { effects: Partial<Effects>; would?: boolean }) {
         {lost ? <> {all ? "Together" : `The first ${VICTIMS_SHOWN} together`} {props.would ? "they would lose" : "they lost"} <strong>{rate(lost)}</strong>.</> : null}
       </p>
       <Table
-        name="victims" label="Allocations that are touched" rows={victims} most={VICTIMS_SHOWN} whole id={(victim) => victim.id} links={(victim) => known.get(victim.id)?.path ?? []}
+        name="victims" label="Allocations that are touched" rows={victims} most={VICTIMS_SHOWN} fold={VICTIMS_FOLDED} whole id={(victim) => victim.id} links={(victim) => known.get(victim.id)?.path ?? []}
         columns={[
           { title: "Allocation", cell: (victim) => <a href={href("allocations", victim.id)}>{victim.id}</a>, value: (victim) => Number(victim.id) },
           ...(victims.some((victim) => victim.name || victim.customer) ? NAMED : []),
@@ -183,7 +199,7 @@ export function Stranded(props: { ids: string[] }) {
     <>
       <p class="bad"><strong>{count(props.ids.length, "allocation")} could not move</strong> and would stay{props.ids.length > VICTIMS_SHOWN ? `, the first ${VICTIMS_SHOWN} with` : ":"} {rate(sum)}.</p>
       <Table
-        name="stranded" label="Allocations that could not move" rows={props.ids} most={VICTIMS_SHOWN} whole id={(id) => id} links={(id) => known.get(id)?.path ?? []}
+        name="stranded" label="Allocations that could not move" rows={props.ids} most={VICTIMS_SHOWN} fold={VICTIMS_FOLDED} whole id={(id) => id} links={(id) => known.get(id)?.path ?? []}
         columns={[
           { title: "Allocation", cell: (id) => <a href={href("allocations", id)}>{id}</a>, value: (id) => Number(id) },
           ...(props.ids.some((id) => known.get(id)?.name || known.get(id)?.customer)

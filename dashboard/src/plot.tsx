@@ -1,7 +1,7 @@
 // A plot over time. uPlot draws it; a table twin beside it says the same to those who do not see it.
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { download } from "./table";
+import { csv, download } from "./table";
 import { palette } from "./theme";
 import { rate } from "./units";
 
@@ -66,11 +66,16 @@ export function Plot(props: { times: number[]; series: Series[]; height?: number
     };
   }, [shape, palette.value]);
   useEffect(() => plot.current?.setData([props.times, ...props.series.map((one) => one.values)]), [props.times, props.series]);
-  const save = () => plot.current?.ctx.canvas.toBlob((image) => image && download(`${props.label}.png`, image));
+  const save = (kind: "png" | "svg" | "csv") => {
+    const name = `${props.label}.${kind}`;
+    if (kind === "png") plot.current?.ctx.canvas.toBlob((image) => image && download(name, image));
+    else if (kind === "csv") download(name, new Blob([csv([{ title: "Time", value: (at: number) => new Date(Math.round(props.times[at]! * 1000)).toISOString() }, ...props.series.map((one) => ({ title: one.label, value: (at: number) => (one.own ?? one.values)[at] ?? undefined }))], [...props.times.keys()])], { type: "text/csv" }));
+    else if (plot.current) download(name, new Blob([svg(plot.current, props.series, props.stepped ?? false, marks.current)], { type: "image/svg+xml" }));
+  };
   return (
     <div class="plotted">
       <div ref={box} class="plot" role="img" aria-label={props.label} />
-      <button class="small" aria-label={`PNG: ${props.label}`} onClick={save}>PNG</button>
+      <div class="save">{(["png", "svg", "csv"] as const).map((kind) => <button class="small" aria-label={`${kind.toUpperCase()}: ${props.label}`} onClick={() => save(kind)}>{kind.toUpperCase()}</button>)}</div>
     </div>
   );
 }
@@ -91,4 +96,41 @@ function drawMarks(plot: uPlot, marks: { at: number; text: string }[], color: st
     ctx.fillText(mark.text, x + 4, bbox.top + 12 * devicePixelRatio);
   }
   ctx.restore();
+}
+
+/** What uPlot keeps of an axis: where its lines are, and what is written beside them. */
+type Ticks = uPlot.Axis & { _splits?: number[]; _values?: (string | null)[] };
+
+/** The same picture as SVG: a line or a filled area for each run of values, the axes, the marks and the names of the series. */
+function svg(plot: uPlot, series: Series[], stepped: boolean, marks: { at: number; text: string }[]): string {
+  const { ink, quiet, line, paper, classes } = palette.value;
+  const escape = (text: string) => text.replace(/[&<>"]/g, (one) => `&#${one.charCodeAt(0)};`);
+  const short = (value: number) => String(Math.round(value * 10) / 10);
+  const [x, y] = [(at: number) => short(plot.valToPos(at, "x") + left), (value: number) => short(plot.valToPos(value, "y") + top)];
+  const [left, top, right, bottom] = [plot.bbox.left, plot.bbox.top, plot.bbox.left + plot.bbox.width, plot.bbox.top + plot.bbox.height].map((at) => at / devicePixelRatio) as [number, number, number, number];
+  const write = (at: string, down: number | string, anchor: string, colour: string, text: string) => `<text x="${at}" y="${down}" text-anchor="${anchor}" fill="${colour}">${escape(text)}</text>`;
+  const path = (d: string, colour: string, more = "") => `<path d="${d}" fill="none" stroke="${colour}" ${more}/>`;
+  const parts = [`<rect width="100%" height="100%" fill="${paper}"/>`];
+  const ticks = plot.axes.map((axis: Ticks) => (axis._splits ?? []).map((at, of) => ({ at, words: String(axis._values?.[of] ?? "") })));
+  for (const { at, words } of ticks[0] ?? []) parts.push(path(`M${x(at)} ${top}V${bottom}`, line), ...words.split("\n").map((word, down) => write(x(at), bottom + 18 + down * 14, "middle", quiet, word)));
+  for (const { at, words } of ticks[1] ?? []) parts.push(path(`M${left} ${y(at)}H${right}`, line), write(short(left - 8), Number(y(at)) + 4, "end", quiet, words));
+  for (const one of series) {
+    const colour = one.classType === null ? ink : classes[one.classType]!;
+    for (const run of runs(plot.data[0] as number[], one.values)) {
+      const d = run.map(({ at, value }, of) => (of === 0 ? `M${x(at)} ${y(value)}` : stepped ? `H${x(at)}V${y(value)}` : `L${x(at)} ${y(value)}`)).join("");
+      if (one.own) parts.push(`<path d="${d}V${y(0)}H${x(run[0]!.at)}Z" fill="${colour}"/>`);
+      const dashes = one.classType === null ? undefined : DASHES[one.classType];
+      parts.push(path(d, colour, `stroke-width="${one.classType === null ? 1 : 2}"${dashes ? ` stroke-dasharray="${dashes.join(" ")}"` : ""}`));
+    }
+  }
+  for (const mark of marks) if (mark.at >= (plot.scales.x!.min ?? 0)) parts.push(path(`M${x(mark.at)} ${top}V${bottom}`, quiet, 'stroke-dasharray="4 4"'), write(short(Number(x(mark.at)) + 4), top + 12, "start", quiet, mark.text));
+  series.forEach((one, at) => parts.push(write(short(left + at * 170), plot.height + 16, "start", one.classType === null ? ink : classes[one.classType]!, `■ ${one.label}`)));
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${plot.width}" height="${plot.height + 24}" font-family="system-ui, sans-serif" font-size="12">${parts.join("")}</svg>\n`;
+}
+
+/** The values between those that are not known. */
+function runs(times: number[], values: (number | null)[]): { at: number; value: number }[][] {
+  const found: { at: number; value: number }[][] = [[]];
+  values.forEach((value, of) => (value === null ? found.push([]) : found.at(-1)!.push({ at: times[of]!, value })));
+  return found.filter((run) => run.length);
 }

@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { ask, idempotencyKey, ofTopology, Refused, type Allocation, type AllocationOutcome, type AllocationRequest, type Availability, type ModelName } from "./api";
 import { byName, layout, light, model, nodeText, pin, topology } from "./live";
-import { Ask, Denial, outcomes, PathText, say, Victims } from "./parts";
+import { Ask, Denial, LinkName, outcomes, PathText, say, Victims } from "./parts";
 import { adjust, go, param } from "./route";
 import { className, dateAndTime, parseRate, rate } from "./units";
 
@@ -321,5 +321,5 @@ function Tightest(props: { path: string[] }) {
   const on = props.path.map((name) => byName.value.get(name)).filter((link) => link !== undefined);
   const tight = on.sort((one, two) => two.utilisation_ppm - one.utilisation_ppm)[0];
   if (!tight) return null;
-  return <p class="quiet">Tightest link now: {tight.link}, {rate(Math.max(0, tight.max_reservable_bps - tight.reserved_bps))} unreserved.</p>;
+  return <p class="quiet">Tightest link now: <LinkName name={tight.link} />, {rate(Math.max(0, tight.max_reservable_bps - tight.reserved_bps))} unreserved.</p>;
 }

@@ -1,6 +1,7 @@
 // One table for all: sorted by its columns where all rows are there, as CSV, with rows chosen for what is done to many. On a
 // phone each row is a card, so that nothing has to be scrolled sideways.
 import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
 import { light } from "./live";
 import { param } from "./route";
 
@@ -22,8 +23,10 @@ interface TableProps<T> {
   id: (row: T) => string;
   /** All rows are here: they can be sorted without a lie. */
   whole?: boolean;
-  /** So many are shown. */
+  /** So many are shown at most. */
   most?: number;
+  /** So many are shown at first; the others when they are asked for. */
+  fold?: number;
   /** What is said below: totals. */
   total?: ComponentChildren;
   /** Every row for a CSV, if there are more than are here. */
@@ -43,7 +46,9 @@ export function Table<T>(props: TableProps<T>) {
   const [by, down] = sorting.startsWith("-") ? [sorting.slice(1), true] : [sorting, false];
   const column = columns.find((one) => one.title === by && one.value);
   const rows = props.whole && column ? sorted(props.rows, column, down) : props.rows;
-  const shown = rows.slice(0, props.most ?? rows.length);
+  const [isOpen, setOpen] = useState(false);
+  const most = Math.min(props.most ?? rows.length, rows.length);
+  const shown = rows.slice(0, isOpen || !props.fold ? most : Math.min(most, props.fold));
   const able = shown.filter((row) => props.can?.(row) ?? true).map(id);
   const allChosen = able.length > 0 && able.every((one) => chosen?.has(one));
   const flip = (ids: string[], on: boolean) => choose?.(new Set(on ? [...chosen!, ...ids] : [...chosen!].filter((one) => !ids.includes(one))));
@@ -82,6 +87,7 @@ export function Table<T>(props: TableProps<T>) {
       </div>
       <p class="totals">
         {shown.length < rows.length ? <>The first {shown.length.toLocaleString("en")} of {rows.length.toLocaleString("en")}. </> : null}
+        {shown.length < most ? <><button class="small" onClick={() => setOpen(true)}>Show {most < rows.length ? most.toLocaleString("en") : "all"}</button>{" "}</> : null}
         {props.total} {columns.some((one) => one.value) ? <button class="small" onClick={save}>CSV</button> : null}
       </p>
     </>
@@ -96,7 +102,7 @@ function sorted<T>(rows: T[], column: Column<T>, down: boolean): T[] {
   return [...rows].sort((one, two) => (down ? order(two, one) : order(one, two)));
 }
 
-function csv<T>(columns: Column<T>[], rows: T[]): string {
+export function csv<T>(columns: Pick<Column<T>, "title" | "value">[], rows: T[]): string {
   const written = columns.filter((one) => one.value);
   const line = (values: (string | number)[]) => values.map(field).join(",");
   return [line(written.map((one) => one.title)), ...rows.map((row) => line(written.map((one) => one.value!(row) ?? "")))].join("\r\n") + "\r\n";

@@ -371,6 +371,50 @@ async function bulk(page) {
   assert.equal(summary.allocations, 3_450, JSON.stringify(body).slice(0, 100));
 }
 
+/** Allocations are moved off a link together, and links drained together: those that cannot go come first. */
+async function many(page) {
+  const ids = [];
+  for (const bps of [1e6, 2e6]) {
+    const made = await admit(bps, 2, { name: `many-${bps}`, constraints: { route: [{ link: "oslo-kyiv" }, { link: "kyiv-rome" }] } });
+    assert.equal(made.status, 201, JSON.stringify(made.body));
+    ids.push(made.body.id);
+    await call("PATCH", `/v1/allocations/${made.body.id}`, { constraints: {} });
+  }
+  const stays = await admit(3e6, 2, { name: "stays", constraints: { route: [{ link: "oslo-kyiv" }, { link: "kyiv-rome" }] } });
+  await page.goto(`${base}/#/link/kyiv-rome?topology=ring`);
+  for (const id of [...ids, stays.body.id]) await page.getByRole("checkbox", { name: `Choose ${id}`, exact: true }).check();
+  await page.getByRole("button", { name: "Move 3 chosen off this link …" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("1 allocation could not move").waitFor();
+  await dialog.getByText("2 allocations would move: 3 Mbit/s.").waitFor();
+  assert.match(await dialog.locator("tbody tr").first().innerText(), /stays/);
+  await screen(page, "move-off");
+  await accessible(page, "a bulk move");
+  await dialog.getByRole("button", { name: "Move 2" }).click();
+  await page.getByText("2 allocations moved off kyiv-rome: 3 Mbit/s.").waitFor();
+  for (const id of ids) {
+    const { body } = await call("GET", `/v1/allocations/${id}`);
+    assert.deepEqual([body.path, body.constraints.exclude], [["oslo-rome"], [{ link: "kyiv-rome" }, { link: "kyiv-rome~" }]], "it moved, and keeps off");
+  }
+  await page.goto(`${base}/#/allocations/${ids[0]}?topology=ring`);
+  await page.getByRole("button", { name: "Lift" }).click();
+  await page.getByText(`Allocation ${ids[0]} may go any way again.`).waitFor();
+  assert.deepEqual((await call("GET", `/v1/allocations/${ids[0]}`)).body.constraints?.exclude ?? [], []);
+  await page.goto(`${base}/#/map?topology=ring`);
+  for (const link of ["oslo-kyiv", "kyiv-rome"]) await page.getByRole("checkbox", { name: `Choose ${link}`, exact: true }).check();
+  await page.getByRole("button", { name: "Drain 2 chosen …" }).click();
+  await dialog.getByText(/could not move/).waitFor();
+  await screen(page, "drain-many");
+  await accessible(page, "a bulk drain");
+  await dialog.getByRole("button", { name: "Drain", exact: true }).click();
+  await page.getByText("oslo-kyiv, kyiv-rome: maintenance.").waitFor();
+  for (const link of ["oslo-kyiv", "kyiv-rome"]) {
+    assert.equal((await call("GET", `/v1/topologies/ring/links/${link}`)).body.state, "maintenance");
+    await call("PATCH", `/v1/topologies/ring/links/${link}`, { state: "up" });
+  }
+  for (const id of [...ids, stays.body.id]) await call("DELETE", `/v1/allocations/${id}`);
+}
+
 async function drain(page) {
   await page.getByRole("link", { name: "Link", exact: true }).click();
   await page.goto(`${base}/#/link/oslo-rome`);
@@ -494,6 +538,12 @@ const LISTED = /\/v1\/aggregators(\?|$)/;
 
 /** The view of Figure 6 by answers of the documented shape, with buffers that fill and rates that follow. */
 async function figureSix(page) {
+  const before = Date.now() - 600_000;
+  await page.route("**/v1/aggregators/*/history", (route) => {
+    const levels = [0, 1, 2].map((qos_level) => ({ qos_level, buffer_ppm: 250_000, rate_bps: 3e5 }));
+    const points = Array.from({ length: 60 }, (_, at) => ({ at: new Date(before + at * 5_000).toISOString(), levels }));
+    return route.fulfill({ json: { id: "gateway-1", step_ms: 5_000, points } });
+  });
   let second = 0;
   await page.route(LISTED, (route) => {
     second += 1;
@@ -512,6 +562,13 @@ async function figureSix(page) {
   });
   await page.getByRole("heading", { name: /gateway-1.*fresh/ }).waitFor();
   await page.locator(".plot canvas").nth(1).waitFor();
+  const label = "Rate of gateway-1 by QoS level over time";
+  const [rows] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: `CSV: ${label}` }).click()]);
+  const lines = (await textOf(rows)).split("\r\n");
+  assert.equal(lines[0], "Time,QoS 0 (insensitive),QoS 1 (sensitive),QoS 2 (priority)");
+  assert.equal(lines[1], `${new Date(before).toISOString()},300000,300000,300000`, "what the server remembers is there at once");
+  const [drawn] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: `SVG: ${label}` }).click()]);
+  assert.match(await textOf(drawn), /^<svg [^]*QoS 2 \(priority\)<\/text><\/svg>\n$/);
   await page.waitForResponse((response) => LISTED.test(response.url()) && second > 5);
   await page.getByText(/^31 aggregators: .* 5 more in other topologies\./).waitFor();
   assert.equal(await page.locator(".aggregator").count(), 12);
@@ -526,6 +583,7 @@ async function figureSix(page) {
   await screen(page, "aggregators-live");
   await accessible(page, "live aggregators");
   await page.unroute(LISTED);
+  await page.unroute("**/v1/aggregators/*/history");
 }
 
 /** The largest network of the Topology Zoo's size stays smooth. */
@@ -546,18 +604,33 @@ async function large(page) {
   await screen(page, "large");
   const box = await page.locator(".map").boundingBox();
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await page.evaluate(() => {
+    const [pen, whole] = [CanvasRenderingContext2D.prototype, document.querySelector(".map canvas")];
+    const [clear, stroke] = [pen.fillRect, pen.stroke];
+    // A painting begins with the paper.
+    pen.fillRect = function (x, y, ...size) {
+      if (this.canvas === whole && x === 0 && y === 0) window.paintings_ += 1;
+      return clear.call(this, x, y, ...size);
+    };
+    pen.stroke = function (...what) {
+      if (this.canvas === whole) window.lines_ += 1;
+      return stroke.apply(this, what);
+    };
+  });
   const frames = async (what, work) => {
     const begun = await page.evaluate(() => {
-      window.frames_ = 0;
+      window.frames_ = window.paintings_ = window.lines_ = 0;
       const count = () => ((window.frames_ += 1), requestAnimationFrame(count));
       window.counting ??= requestAnimationFrame(count);
       return performance.now();
     });
     await work();
-    const rate = await page.evaluate((begun) => Math.round((window.frames_ * 1000) / (performance.now() - begun)), begun);
-    console.log(`    754 nodes, ${links.length * 2} links, ${what}: ${rate} frames a second, drawn by the processor`);
-    // More than 50 on a machine at rest; other tests may run beside this one.
-    assert.ok(rate >= 12, `${what}: ${rate} frames a second`);
+    const told = await page.evaluate((begun) => ({ rate: Math.round((window.frames_ * 1000) / (performance.now() - begun)), frames: window.frames_, paintings: window.paintings_, lines: window.lines_ }), begun);
+    // The pace is the machine's, and other tests run beside this one: it is printed. The work is the page's: what is drawn of a
+    // frame is drawn once, each lane by at most a line and its casing.
+    console.log(`    754 nodes, ${links.length * 2} links, ${what}: ${told.rate} frames a second, drawn by the processor`);
+    assert.ok(told.paintings > 0 && told.paintings <= told.frames + 1, `${what}: painted ${told.paintings} times in ${told.frames} frames`);
+    assert.ok(told.lines <= told.paintings * (links.length * 2 * 2 + 754), `${what}: ${told.lines} lines in ${told.paintings} paintings`);
   };
   await frames("zoomed", async () => {
     for (let at = 0; at < 20; at++) await page.mouse.wheel(0, at < 10 ? -120 : 120).then(() => page.waitForTimeout(40));
@@ -619,7 +692,7 @@ async function otherLooks(browser) {
   for (const view of ["map", "link/kyiv-rome", "what-if", "topologies"]) {
     await page.goto(`${base}/#/${view}?topology=ring`);
     await page.getByText("● live").waitFor();
-    await page.waitForLoadState("networkidle").catch(() => null);
+    await page.locator("main h1, main h2").first().waitFor({ state: "attached" });
     await accessible(page, `${view} in the dark`);
     await screen(page, `dark-${view.split("/")[0]}`);
   }
@@ -676,6 +749,7 @@ try {
   const id = await step("request on the map", () => requestOnTheMap(page));
   await step("search", () => search(page, id));
   assert.ok((await call("DELETE", `/v1/allocations/${id}`)).status < 300);
+  await step("move and drain many", () => many(page));
   await step("drain a link", () => drain(page));
   await step("change, release, be denied", () => releaseAndChange(page, high));
   await step("change the model", () => changeModel(page));
