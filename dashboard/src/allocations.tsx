@@ -6,7 +6,7 @@ import { MiniMap } from "./canvas";
 import { Change, isUnprotected } from "./change";
 import { Feed } from "./feed";
 import { happenings, layout, links, nodeText, pin, topologies, topology } from "./live";
-import { CAUSES, ClassMark, Denial, Empty, Failure, linkText, NAMED, NodeName, PathText, pathText, say, State } from "./parts";
+import { CAUSES, ClassMark, Denial, Empty, Failure, hopsText, linkText, NAMED, NodeName, PathText, say, State } from "./parts";
 import { useReading } from "./reading";
 import { go, href, route } from "./route";
 import { may } from "./session";
@@ -122,7 +122,7 @@ function List() {
             { title: "To", cell: (one) => <NodeName of={one.egress} />, value: (one) => one.egress },
             { title: "Class", cell: (one) => <ClassMark classType={one.class_type} />, value: (one) => one.class_type },
             { title: "Bandwidth", number: true, cell: (one) => rate(one.bandwidth_bps), value: (one) => one.bandwidth_bps },
-            { title: "Path", class: "path-cell", cell: (one) => <span title={one.path.map(linkText).join(" → ")}>{count(one.path.length, "hop")}: {pathText(one.path)}</span>, value: (one) => one.path.join(" ") },
+            { title: "Path", class: "path-cell", cell: (one) => <span title={one.path.map(linkText).join(" → ")}>{hopsText(one.path)}</span>, value: (one) => one.path.join(" ") },
             { title: "Changed", class: "when", cell: (one) => dateAndTime(one.ended_at ?? one.updated_at), value: (one) => one.ended_at ?? one.updated_at },
             {
               title: "Actions", class: "actions",

@@ -98,6 +98,12 @@ export function pathText(path: string[]): string {
   return hops.map((link, at) => `${at && link?.from === hops[at - 1]?.to ? "" : `${at ? "; " : ""}${city(link?.from)}`} → ${city(link?.to)}`).join("");
 }
 
+/** How long a path is, and what it passes between its ends. */
+export function hopsText(path: string[]): string {
+  const passed = path.slice(0, -1).map((name) => byName.value.get(name)?.to).map((node) => (node ? (cityOf(node) ?? node) : "…"));
+  return `${count(path.length, "hop")}${passed.length ? ` by ${passed.join(", ")}` : ""}`;
+}
+
 export function NodeName(props: { of: string }) {
   const city = cityOf(props.of);
   return <>{props.of}{city ? <span class="quiet"> ({city})</span> : null}</>;
