@@ -32,7 +32,7 @@ mod resource_args;
 pub use connection::{ConnectionError, ServiceConnection};
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -144,6 +144,8 @@ enum Error {
     Config(#[from] crate::config::ConfigError),
     #[error("the OpenAPI document cannot be written: {0}")]
     Document(#[from] serde_json::Error),
+    #[error("the man pages cannot be written to {}: {error}", folder.display())]
+    ManPages { folder: PathBuf, error: std::io::Error },
     #[error("standard output: {0}")]
     Output(#[from] std::io::Error),
 }
@@ -225,10 +227,16 @@ fn run(command: CliCommand) -> Result<(), Error> {
             clap_complete::generate(shell, &mut Cli::command(), "watermaster", &mut script);
             std::io::stdout().write_all(&script)?;
         }
-        CliCommand::Man { folder } => clap_mangen::generate_to(Cli::command(), folder)?,
+        CliCommand::Man { folder } => man_pages(&folder).map_err(|error| Error::ManPages { folder, error })?,
         CliCommand::Version => print(concat!(env!("CARGO_PKG_VERSION"), "\n"))?,
     }
     Ok(())
+}
+
+/// Fills the folder, which is made if it is not there.
+fn man_pages(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(Cli::command(), folder)
 }
 
 fn print(text: &str) -> std::io::Result<()> {

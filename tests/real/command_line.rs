@@ -27,6 +27,22 @@ fn json(server: &Running, arguments: &[&str]) -> Value {
     serde_json::from_str(&words(server, &[arguments, &["--json"]].concat())).unwrap()
 }
 
+/// The folder is made, and one that cannot be is named.
+#[test]
+fn man_pages_are_written_into_a_new_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let man =
+        |into: &std::path::Path| Command::new(env!("CARGO_BIN_EXE_watermaster")).arg("man").arg(into).output().unwrap();
+    let pages = folder.path().join("share/man1");
+    assert!(man(&pages).status.success());
+    assert!(pages.join("watermaster-allocation-create.1").is_file());
+    let file = pages.join("watermaster.1");
+    let refused = man(&file);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains(file.to_str().unwrap()), "{said}");
+}
+
 /// As in `watermaster ... | head -c 1`.
 #[test]
 fn whoever_has_read_enough_may_stop() {
