@@ -525,6 +525,7 @@ async function refuseForeigners(browser) {
   const read = await page.evaluate((url) => fetch(url).then(() => "read", () => "not read"), `${base}/v1/topologies`);
   assert.equal(read, "not read", "another site reads nothing either");
   await context.close();
+  await refuseReboundName();
   const response = await fetch(`${base}/`);
   const policy = response.headers.get("content-security-policy");
   assert.match(policy, /default-src 'none'; script-src 'self'; style-src 'self'/);
@@ -532,6 +533,24 @@ async function refuseForeigners(browser) {
   assert.equal(response.headers.get("x-content-type-options"), "nosniff");
   const again = await fetch(`${base}/`, { headers: { "if-none-match": response.headers.get("etag") } });
   assert.equal(again.status, 304);
+}
+
+/** A name of another site that was made to lead here (DNS rebinding) is the same origin for the browser, and not for the service. */
+async function refuseReboundName() {
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--host-resolver-rules=MAP rebound.example 127.0.0.1"] });
+  try {
+    const page = await browser.newPage();
+    const rebound = base.replace("127.0.0.1", "rebound.example");
+    assert.equal((await page.goto(`${rebound}/`)).status(), 421);
+    const statuses = await page.evaluate(async () => {
+      const written = await fetch("/v1/topologies/ring", { method: "DELETE" });
+      const read = await fetch("/v1/topologies");
+      return [written.status, read.status];
+    });
+    assert.deepEqual(statuses, [421, 421]);
+  } finally {
+    await browser.close();
+  }
 }
 
 const LISTED = /\/v1\/aggregators(\?|$)/;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::client::ask_text;
+use crate::client::{ask_text, ask_with};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_watermaster");
 const UNITS: [&str; 3] = ["watermaster", "watermaster-broker", "watermaster-gateway"];
@@ -174,4 +174,50 @@ fn the_container_image_has_all_that_the_program_needs_and_serves() {
     let ended = serving.wait().unwrap();
     assert!(ready.as_deref().is_some_and(|ready| ready.contains("\"ready\":true")), "{ready:?} {ended}");
     run(buildah().args(["rm", container]));
+}
+
+/// The values that a setting has in a unit.
+fn settings<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
+    unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect()
+}
+
+/// The unit's own command line and variables, as a user without rights, with its credentials where systemd puts them. The sandbox
+/// around them is not there.
+#[test]
+fn the_command_of_the_unit_serves_with_its_credentials_and_ends_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let unit = fs::read_to_string(deploy().join("systemd/watermaster.service")).unwrap();
+    let sample = fs::read_to_string(deploy().join("watermaster.toml")).unwrap();
+    let (secret, state) = ("0123456789abcdef0123456789abcdef", file("state"));
+    fs::create_dir(&state).unwrap();
+    fs::create_dir(file("credentials")).unwrap();
+    fs::write(file("watermaster.toml"), sample.replace("/var/lib/watermaster", state.to_str().unwrap())).unwrap();
+    assert!(settings(&unit, "LoadCredential").contains(&"watermaster.admin-token"));
+    fs::write(file("credentials/watermaster.admin-token"), secret).unwrap();
+    run(Command::new("chown").args(["-R", "nobody"]).arg(folder.path()));
+
+    let command = settings(&unit, "ExecStart")[0].replace("/usr/bin/watermaster", PROGRAM);
+    let mut serving = Command::new("setpriv");
+    serving
+        .args(["--reuid=nobody", "--clear-groups", "--no-new-privs", "--bounding-set=-all"])
+        .args(command.split(' '));
+    let mut serving = serving
+        .env_clear()
+        .envs(settings(&unit, "Environment").iter().filter_map(|variable| variable.split_once('=')))
+        .env("WATERMASTER_CONFIG", file("watermaster.toml"))
+        .env("CREDENTIALS_DIRECTORY", file("credentials"))
+        // What the file of variables may overrule: the tests do not have the usual ports to themselves.
+        .envs([("WATERMASTER_LISTEN", "127.0.0.1:0"), ("WATERMASTER_MQTT_LISTEN", "127.0.0.1:0")])
+        .env("WATERMASTER_AUTHENTICATION", "required")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(serving.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let address = lines.find_map(|line| line.split("http://").nth(1)?.split('/').next()?.parse().ok()).unwrap();
+    let asked = |headers: &[(&str, &str)]| ask_with(address, "GET", "/v1/topologies", headers, None).unwrap().0;
+    assert_eq!((asked(&[]), asked(&[("authorization", &format!("Bearer {secret}"))])), (401, 200));
+    run(Command::new("kill").args(["-TERM", &serving.id().to_string()]));
+    assert!(serving.wait().unwrap().success());
+    assert!(state.join("watermaster.db").exists());
 }

@@ -55,6 +55,11 @@ try {
   await page.goto(`${base}/#/topologies`);
   await page.getByText("Choose a file").waitFor();
   await page.getByRole("button", { name: "Delete nsfnet" }).waitFor();
+  // A token that is revoked ends the session of a page that is open, which says so.
+  const list = spawnSync(PROGRAM, ["token", "list", "--data", DATA], { encoding: "utf8" }).stdout;
+  const id = list.split("\n").find((line) => line.includes("a engineer")).split(" ")[0];
+  assert.equal(spawnSync(PROGRAM, ["token", "revoke", "--data", DATA, id]).status, 0);
+  await page.getByText("Your session is over").waitFor();
 } catch (error) {
   await page.screenshot({ path: join(SCREENS, "failed.png") });
   throw error;
