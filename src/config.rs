@@ -264,6 +264,15 @@ pub enum ConfigError {
         /// Where it was to listen.
         listen: SocketAddr,
     },
+    /// The same of a broker's operators.
+    #[error(
+        "refusing to serve operators on {listen} without authentication: give --operator-listen an address of this machine, or \
+         --admin-token-file or --oidc-issuer with it, or --insecure-no-authentication"
+    )]
+    UnprotectedOperators {
+        /// Where they were to be served.
+        listen: SocketAddr,
+    },
     /// Everybody who reaches the MQTT address could publish whatever they like.
     #[error(
         "refusing to take MQTT clients without a user name from everywhere: give --mqtt-anonymous loopback or never with \
@@ -347,10 +356,13 @@ impl ConfigFile {
     /// # Errors
     /// A setting of the scheduler is out of its range.
     pub fn complete(self) -> Result<Config, ConfigError> {
-        let scheduler = self.scheduler.settings()?;
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         let listen: SocketAddr = self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?;
         let authentication = self.access.in_force(listen)?;
+        let aggregators_max =
+            (authentication == Authentication::Optional).then_some(scheduler::UNNAMED_AGGREGATORS_MAX);
+        let scheduler_config = self.scheduler.over(SchedulerConfig { aggregators_max, ..SchedulerConfig::default() });
+        let scheduler = scheduler_config.settings()?;
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             return Err(ConfigError::HalfCertificate);
         }
@@ -407,7 +419,7 @@ impl ConfigFile {
             controller_password: self.controller_password,
             controller_url: self.controller_url,
             controller_networks: self.controller_networks,
-            scheduler: self.scheduler.filled(&scheduler),
+            scheduler: scheduler_config.filled(&scheduler),
             journal: self.journal,
             history: self.history,
             link_history: self.link_history.filled()?,
@@ -462,6 +474,11 @@ mod tests {
             toml::from_str("[scheduler]\npolicy = \"fixed\"\nshare_ppm = [250000, 350000, 450000]").unwrap();
         // What the paper prints is more than there is.
         assert!(matches!(scheduler.complete(), Err(ConfigError::Scheduler(SettingsError::SharesExceedWhole { .. }))));
+        // Where reports are taken from anybody, fewer aggregators can be invented.
+        for (access, most) in [("optional", 1_000), ("required", 100_000)] {
+            let file: ConfigFile = toml::from_str(&format!("[access]\nauthentication = \"{access}\"")).unwrap();
+            assert_eq!(file.complete().unwrap().scheduler.aggregators_max, Some(most));
+        }
         let ages: ConfigFile = toml::from_str("[link_history]\nkeep_minutes_ms = 60000").unwrap();
         let fault = "invalid link_history.keep_minutes_ms: 60000 is not within 3600000 to 2678400000 ms";
         assert_eq!(ages.complete().unwrap_err().to_string(), fault);

@@ -85,6 +85,12 @@ pub enum ServiceError {
          --admin-token-file"
     )]
     NoTokens,
+    /// The same, for operators of a broker alone, which has no tokens of its own.
+    #[error(
+        "--operator-listen asks for authentication, and there is no credential that would be accepted: give \
+         --admin-token-file, or --oidc-issuer"
+    )]
+    NoOperatorCredentials,
     /// Others cannot find it there.
     #[error("'{0}' is not the URL of a service: give one such as https://net.example/watermaster/")]
     PublicUrl(String),
@@ -135,7 +141,11 @@ impl ServiceError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Url(_) | Self::Access(_) | Self::Tls(_) | Self::Scheduler(_) | Self::FirstName(_) => true,
-            Self::NoTokens | Self::ControllerUrl(_) | Self::PublicUrl(_) | Self::Certificate(_) => true,
+            Self::NoTokens
+            | Self::NoOperatorCredentials
+            | Self::ControllerUrl(_)
+            | Self::PublicUrl(_)
+            | Self::Certificate(_) => true,
             Self::Broker(error) => error.is_configuration(),
             // A port below 1024, and nobody who may take it.
             Self::Listen { error, .. } => error.kind() == std::io::ErrorKind::PermissionDenied,
@@ -195,9 +205,8 @@ impl Service {
             put_first_topology(&app).await?;
         }
         let listener = RestListener::open(config.listen, TlsFiles::of(config)).await?;
-        let tokens = authenticator.tokens().cloned();
-        let (policy, faults) = BrokerPolicy::new(tokens.clone(), Arc::clone(authenticator.certificates()));
-        let doors = MqttListeners::open(config.mqtt_listen, &config.mqtt, Some(policy), tokens).await?;
+        let (policy, faults) = BrokerPolicy::new(authenticator.clone());
+        let doors = MqttListeners::open(config.mqtt_listen, &config.mqtt, policy).await?;
         let broker = doors.broker_on(config.store.expose(), config.durability.into()).await?;
         let metrics = Arc::new(ServiceMetrics::new());
         tokio::spawn(count_commits(app.clone(), Arc::clone(&metrics)));
@@ -331,27 +340,27 @@ async fn authenticator(config: &Config, app: &App, journal: Journal) -> Result<A
     tokens.log_held();
     tokio::spawn(tokens.clone().keep_fresh(app.stopping()));
     let authenticator = Authenticator::new(tokens, required).with_page_client(page_client(&config.access));
-    complete_authenticator(authenticator.with_certificates(certificates), &config.access, config.listen)
-}
-
-/// With what the configuration says besides. Where a credential is needed, one has to be known.
-fn complete_authenticator(
-    authenticator: Authenticator,
-    access: &AccessConfig,
-    listen: SocketAddr,
-) -> Result<Authenticator, ServiceError> {
-    let authenticator = authenticator.with_open_metrics(access.open_metrics == Some(true));
-    let authenticator = match provider(access) {
-        Some(settings) => authenticator.with_provider(settings)?,
-        None => authenticator,
-    };
-    if authenticator.is_required() && !authenticator.has_credentials() {
+    let authenticator = with_provider_of(&config.access, authenticator.with_certificates(certificates))?;
+    if required && !authenticator.has_credentials() {
         return Err(ServiceError::NoTokens);
     }
-    if !authenticator.is_required() && !listen.ip().is_loopback() {
+    warn_if_open(required, config.listen);
+    Ok(authenticator)
+}
+
+/// With the OpenID provider of the configuration, and with figures that anybody may read or not.
+fn with_provider_of(access: &AccessConfig, authenticator: Authenticator) -> Result<Authenticator, ServiceError> {
+    let authenticator = authenticator.with_open_metrics(access.open_metrics == Some(true));
+    Ok(match provider(access) {
+        Some(settings) => authenticator.with_provider(settings)?,
+        None => authenticator,
+    })
+}
+
+fn warn_if_open(required: bool, listen: SocketAddr) {
+    if !required && !listen.ip().is_loopback() {
         tracing::warn!(%listen, "whoever reaches this address may change everything");
     }
-    Ok(authenticator)
 }
 
 fn role(word: RoleWord) -> Role {

@@ -50,7 +50,7 @@ export function Feed(props: { happenings: Happening[] }) {
     <ol class="feed">
       {props.happenings.map((one) => (
         <li key={one.sequence}>
-          <time dateTime={one.at}>{dateAndTime(one.at)}</time> <Line happening={one} />{one.actor ? <span class="quiet"> by {one.actor.name}</span> : null}
+          <time dateTime={one.at}>{dateAndTime(one.at)}</time> <Line happening={one} />{one.actor ? <span class="quiet" title={[one.actor.address, one.actor.token && `token ${one.actor.token}`].filter((text) => text).join(", ")}> by {one.actor.name}</span> : null}
         </li>
       ))}
     </ol>
@@ -102,7 +102,10 @@ function Line(props: { happening: Happening }) {
       return <>{notices.map((one, at) => <>{at ? "; " : ""}<a href={href("allocations", one.id)}>{one.id}</a> {one.preempted_at ? <>will be preempted at {dateAndTime(one.preempted_at)}{one.preempted_by ? <> by <a href={href("allocations", one.preempted_by)}>{one.preempted_by}</a></> : null}</> : "will not be preempted after all"}</>)}</>;
     }
     case "maintenance_ended": return <>maintenance {String(data.id)} of {data.topology} is over</>;
-    case "tenant_put": return <>tenant <strong>{(data.tenant as { id: string }).id}</strong> has other terms</>;
+    case "tenant_put": {
+      const one = data.tenant as Terms;
+      return <>tenant <strong>{one.id}</strong> was put: {entitlement(one)}</>;
+    }
     case "tenant_deleted": return <>tenant <strong>{String(data.tenant)}</strong> forgotten</>;
     case "controller_led": return <>controller <strong>{String(data.controller)}</strong> is written to by {data.instance}, term {data.term}</>;
     case "scheduler_led": return data.instance ? <>{data.instance} takes the reports of aggregators in, term {data.term}</> : <>no instance takes the reports of aggregators in</>;
@@ -113,6 +116,30 @@ function Line(props: { happening: Happening }) {
       return <>{changed.map((link, at) => <>{at ? ", " : ""}{name(link)} <State of={link.state ?? "up"} /></>)}{victims}</>;
     }
   }
+}
+
+interface Terms {
+  id: string;
+  quotas: { topology?: string; class_type?: number; max_bandwidth_bps?: number; max_bandwidth_hops_bps?: number; max_allocations?: number }[];
+  max_requests_per_s?: number;
+  weight: number;
+  aggregators?: string[];
+}
+
+/** What a tenant is entitled to, in a sentence. */
+function entitlement(one: Terms): string {
+  const quotas = one.quotas.map((quota) => {
+    const most = [
+      quota.max_bandwidth_bps === undefined ? "" : rate(quota.max_bandwidth_bps),
+      quota.max_bandwidth_hops_bps === undefined ? "" : `${rate(quota.max_bandwidth_hops_bps)} over all links`,
+      quota.max_allocations === undefined ? "" : count(quota.max_allocations, "allocation"),
+    ].filter((text) => text);
+    const of = quota.class_type === undefined ? "" : ` of ${className(quota.class_type)}`;
+    return `at most ${most.join(" and ")}${of}${quota.topology === undefined ? "" : ` in ${quota.topology}`}`;
+  });
+  const aggregators = one.aggregators?.length ? [count(one.aggregators.length, "aggregator")] : [];
+  const requests = one.max_requests_per_s === undefined ? [] : [`${count(one.max_requests_per_s, "request")} a second`];
+  return [...(quotas.length ? quotas : ["no quotas"]), ...requests, `weight ${one.weight}`, ...aggregators].join(", ");
 }
 
 /** What people recognise it by, if they wrote anything on it. */

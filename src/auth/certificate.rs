@@ -149,6 +149,7 @@ fn principal(entry: &CertificateEntry) -> Result<(String, Identity), Certificate
         aggregator: name_of(aggregator)?,
         expires_at: None,
         token: None,
+        token_id: None,
     };
     let subject = match subject.strip_prefix("DNS:") {
         Some(host) => format!("DNS:{}", host.to_lowercase()),

@@ -8,6 +8,7 @@
 mod certificate;
 mod oidc;
 mod permission;
+mod refusal_log;
 mod token_store;
 
 use std::net::SocketAddr;
@@ -19,9 +20,11 @@ use kernel::units::Millis;
 
 pub use crate::journal::{AccessTokenRecord, TokenDigest};
 pub use certificate::{CertificateEntry, CertificateEntryError, CertificatePrincipals, PeerCertificate};
+pub(crate) use oidc::LEEWAY_S;
 use oidc::Provider;
 pub use oidc::{ProviderError, ProviderSettings};
 pub use permission::{OPERATIONS, Permission, needed};
+use refusal_log::RefusalLog;
 pub use token_store::{TokenError, TokenStore};
 
 /// Who sends a request.
@@ -39,12 +42,22 @@ pub struct Identity {
     pub expires_at: Option<Millis>,
     /// The access token that they have, if it is one of the database.
     pub token: Option<TokenDigest>,
+    /// What their token is called: its id in the database, or its `jti`.
+    pub token_id: Option<Name>,
 }
 
 impl Identity {
     /// Whoever is on this machine, where nobody is asked.
     pub fn local() -> Self {
-        Self { name: None, role: Role::Admin, tenant: None, aggregator: None, expires_at: None, token: None }
+        Self {
+            name: None,
+            role: Role::Admin,
+            tenant: None,
+            aggregator: None,
+            expires_at: None,
+            token: None,
+            token_id: None,
+        }
     }
 
     /// Whether they may do what needs this.
@@ -81,6 +94,13 @@ pub struct Authenticator {
     required: bool,
     open_metrics: bool,
     page_client: Option<Arc<OpenIdDocument>>,
+    refusals: Arc<RefusalLog>,
+}
+
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator").field("required", &self.required).finish_non_exhaustive()
+    }
 }
 
 impl Authenticator {
@@ -89,11 +109,10 @@ impl Authenticator {
         Self { tokens: Some(tokens), required, ..Self::default() }
     }
 
-    /// Of a broker without a database: it knows the administrator's token, if that is given, and asks who one is only if
-    /// `required`.
-    pub fn of_broker(administrator: Option<&str>, required: bool) -> Self {
+    /// Of a broker without a database: it knows the administrator's token, if that is given.
+    pub fn of_broker(administrator: Option<&str>) -> Self {
         let administrator = administrator.filter(|token| !token.is_empty()).map(token_store::digest);
-        Self { administrator, required, ..Self::default() }
+        Self { administrator, ..Self::default() }
     }
 
     /// Whether a credential could let anybody in.
@@ -138,6 +157,12 @@ impl Authenticator {
         Self { open_metrics, ..self }
     }
 
+    /// The same, that asks who one is, or not.
+    #[must_use]
+    pub fn with_demand(self, required: bool) -> Self {
+        Self { required, ..self }
+    }
+
     /// Whether it asks who one is.
     pub fn is_required(&self) -> bool {
         self.required
@@ -146,6 +171,11 @@ impl Authenticator {
     /// Whether anybody may read figures.
     pub fn has_open_metrics(&self) -> bool {
         self.open_metrics
+    }
+
+    /// Whether it accepts tokens of an OpenID provider.
+    pub fn has_provider(&self) -> bool {
+        self.provider.is_some()
     }
 
     /// The tokens that it knows.
@@ -178,16 +208,43 @@ impl Authenticator {
                 Ok(token_store::administrator())
             }
             (Some(_), None) => {
-                tracing::warn!(from = from.map(|from| from.to_string()), "a credential was refused");
+                self.refusals.write(&TokenError::Unknown, from);
                 Err(Unauthenticated::Invalid)
             }
             (Some(credential), Some(tokens)) => tokens.find(credential).await.map_err(|error| {
-                tracing::warn!(%error, from = from.map(|from| from.to_string()), "a credential was refused");
+                self.refusals.write(&error, from);
                 match error {
                     TokenError::Journal(_) => Unauthenticated::Unavailable,
                     _ => Unauthenticated::Invalid,
                 }
             }),
+        }
+    }
+
+    /// Whose a password of another door is: a token of this service or of the provider. Waits for what has to be read or fetched;
+    /// `None`: it is neither.
+    pub async fn find_password(&self, password: &str, from: Option<SocketAddr>) -> Option<Identity> {
+        if self.provider.is_some() && is_jwt(password) {
+            return self.of_provider(password, from).await.ok();
+        }
+        match &self.tokens {
+            // Others are passwords of users, and no reason to read the database.
+            Some(tokens) if token_store::is_token(password) => tokens.find(password).await.ok(),
+            _ => self.find_known_password(password),
+        }
+    }
+
+    /// Whose such a password is as far as is known, without waiting: for a client that came in by it.
+    pub fn find_known_password(&self, password: &str) -> Option<Identity> {
+        if let Some(provider) = self.provider.as_ref().filter(|_| is_jwt(password)) {
+            return provider.find_known(password);
+        }
+        match &self.tokens {
+            Some(tokens) => tokens.find_known(password),
+            None => {
+                let is_administrator = self.administrator == Some(token_store::digest(password));
+                is_administrator.then(token_store::administrator)
+            }
         }
     }
 
@@ -206,7 +263,7 @@ impl Authenticator {
     async fn of_provider(&self, credential: &str, from: Option<SocketAddr>) -> Result<Identity, Unauthenticated> {
         let Some(provider) = &self.provider else { return Err(Unauthenticated::Invalid) };
         provider.find(credential).await.map_err(|error| {
-            tracing::warn!(%error, from = from.map(|from| from.to_string()), "a credential was refused");
+            self.refusals.write(&error, from);
             match error {
                 ProviderError::Provider(_) => Unauthenticated::Unavailable,
                 _ => Unauthenticated::Invalid,

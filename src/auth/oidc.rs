@@ -34,8 +34,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 const ANSWER_MAX_BYTES: usize = 1 << 20;
 /// How much of the name of an unknown key is in the log: whoever sends a token chooses it.
 const KEY_ID_SHOWN_MAX_CHARS: usize = 64;
-/// By how much clocks may differ, in seconds.
-const LEEWAY_S: u64 = 30;
+/// By how much clocks may differ, in seconds: so long after its end a token is good yet.
+pub(crate) const LEEWAY_S: u64 = 30;
 /// How long a verified token is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// How many are.
@@ -123,25 +123,34 @@ impl Provider {
 
     /// Whose a token is.
     pub(super) async fn find(&self, token: &str) -> Result<Identity, ProviderError> {
-        let digest: [u8; 32] = Sha256::digest(token).into();
-        if let Some(identity) = self.recall(&digest) {
+        if let Some(identity) = self.recall(&digest(token)) {
             return Ok(identity);
         }
-        let header = decode_header(token)?;
-        if !ALGORITHMS.contains(&header.alg) {
-            return Err(ProviderError::Algorithm(header.alg));
-        }
-        let kid = header.kid.unwrap_or_default();
+        let (algorithm, kid) = signed_by(token)?;
         let key = self.key(&kid).await?;
-        let mut validation = Validation::new(header.alg);
+        self.verify(token, algorithm, &key)
+    }
+
+    /// Whose a token is by the keys that were found last, however old they are: without waiting. For a client that came in by
+    /// it; the provider may be away since.
+    pub(super) fn find_known(&self, token: &str) -> Option<Identity> {
+        self.recall(&digest(token)).or_else(|| {
+            let (algorithm, kid) = signed_by(token).ok()?;
+            let key = self.keys.load_full()?.find(&kid)?.ok()?;
+            self.verify(token, algorithm, &key).ok()
+        })
+    }
+
+    fn verify(&self, token: &str, algorithm: Algorithm, key: &DecodingKey) -> Result<Identity, ProviderError> {
+        let mut validation = Validation::new(algorithm);
         validation.set_audience(&[&self.settings.audience]);
         validation.set_issuer(&[&self.settings.issuer]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_S;
-        let TokenData { claims, .. } = decode::<Claims>(token, &key, &validation)?;
+        let TokenData { claims, .. } = decode::<Claims>(token, key, &validation)?;
         let identity = self.identity(&claims)?;
-        self.remember(digest, &claims, &identity);
+        self.remember(digest(token), &claims, &identity);
         Ok(identity)
     }
 
@@ -172,6 +181,7 @@ impl Provider {
             role,
             tenant,
             token: None,
+            token_id: claims.others.get("jti").and_then(Value::as_str).and_then(|id| Name::new(id).ok()),
             aggregator: match role {
                 Role::Aggregator => Some(Name::new(&claims.sub).map_err(|_| ProviderError::NoName("sub"))?),
                 _ => None,
@@ -247,6 +257,19 @@ impl Keys {
             false => self.set.find(kid),
         };
         found.map(|key| Ok(DecodingKey::from_jwk(key)?))
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+/// How a token says that it is signed: an algorithm that is accepted, and the name of the key.
+fn signed_by(token: &str) -> Result<(Algorithm, String), ProviderError> {
+    let header = decode_header(token)?;
+    match ALGORITHMS.contains(&header.alg) {
+        true => Ok((header.alg, header.kid.unwrap_or_default())),
+        false => Err(ProviderError::Algorithm(header.alg)),
     }
 }
 

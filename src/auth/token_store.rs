@@ -236,6 +236,7 @@ impl TokenStore {
             aggregator: known.aggregator.clone(),
             expires_at: known.expires_at,
             token: Some(known.digest),
+            token_id: Name::new(&known.id).ok(),
         })
     }
 
@@ -321,6 +322,11 @@ fn log_changes(before: &BTreeMap<TokenDigest, AccessTokenRecord>, now: &BTreeMap
     for token in before.values().filter(|token| !now.contains_key(&token.digest)) {
         tracing::info!(id = token.id, name = %token.name, role = token.role, "an access token is accepted no more");
     }
+}
+
+/// Whether a text looks like a token that was made here.
+pub(super) fn is_token(text: &str) -> bool {
+    text.starts_with(PREFIX)
 }
 
 pub(super) fn administrator() -> Identity {

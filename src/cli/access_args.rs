@@ -11,7 +11,7 @@ use crate::config::{AccessConfig, Authentication, ConfigError, Secret};
 /// Who may come in over HTTP.
 #[derive(Args, Debug, Default)]
 pub struct AccessArguments {
-    /// Whether a token is needed [default: optional on an address of this machine, required with --admin-token-file].
+    /// Whether a token is needed [default: optional on an address of this machine, required elsewhere].
     #[arg(long, env = "WATERMASTER_AUTHENTICATION", value_name = "WHEN")]
     authentication: Option<Authentication>,
     /// Ask nobody who they are, whatever the address.

@@ -33,7 +33,7 @@ pub struct Arguments {
     #[arg(long, env = "WATERMASTER_STORE_FILE", value_name = "FILE")]
     store_file: Option<PathBuf>,
     /// A TOML file with the settings of MQTT (`[mqtt]`), of the store and its durability, public hosts, log format and time
-    /// to drain, and the principals of clients' certificates (`[[access.certificates]]`); flags and variables overrule it.
+    /// to drain, and who is known (`[access]`: an OpenID provider, clients' certificates); flags and variables overrule it.
     #[arg(long, env = "WATERMASTER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -91,9 +91,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     given.mqtt.check_anonymous(mqtt_listen, access.is_insecure())?;
     let public_hosts = arguments.public_hosts.clone().or(given.public_hosts.clone()).unwrap_or_default();
+    access.check_admin_token()?;
     let operators = arguments.operator_listen.map(|listen| {
-        let access = access.in_force_at(listen)?;
-        Ok::<_, ConfigError>(OperatorConfig { listen, access, public_hosts })
+        let authentication = access.in_force_for_operators(listen)?;
+        Ok::<_, ConfigError>(OperatorConfig { listen, authentication, public_hosts })
     });
     let _logging = telemetry::start_logging(arguments.log_format.or(given.log_format).unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -104,7 +105,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         store: given.store.unwrap_or_else(|| STORE_MEMORY.to_owned().into()),
         durability: arguments.durability.or(given.durability).unwrap_or_default().into(),
         doors: given.mqtt,
-        certificates: access.certificates.clone(),
+        access,
         drain: Duration::from_millis(arguments.drain_ms.or(given.drain_ms).unwrap_or(DRAIN_MS)),
     };
     runtime.block_on(async {

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::connection::{ConnectionError, ServiceConnection};
 use api::allocation::AllocationDemand;
-use api::event::{EventData, EventDocument};
+use api::event::{EventActor, EventData, EventDocument, TenantSettings};
 use api::instant::Instant;
 
 /// The arguments of `watermaster event`.
@@ -102,12 +102,19 @@ fn print(connection: &ServiceConnection, event: &EventDocument, out: &mut impl W
 }
 
 fn line(event: &EventDocument) -> String {
-    let EventDocument { sequence, at, kind, data, .. } = event;
+    let EventDocument { sequence, at, kind, data, actor } = event;
     let victims = match data.victims().len() {
         0 => String::new(),
         count => format!(" victims={count}"),
     };
-    format!("{sequence} {at} {kind}{}{victims}", subject(data))
+    let actor = actor.as_ref().map(by).unwrap_or_default();
+    format!("{sequence} {at} {kind}{}{victims}{actor}", subject(data))
+}
+
+/// Who had it decided, from where and by which token.
+fn by(EventActor { name, address, token }: &EventActor) -> String {
+    let pair = |key: &str, value: &Option<String>| value.as_ref().map(|value| format!(" {key}={value}"));
+    format!(" by={name:?}{}{}", pair("from", address).unwrap_or_default(), pair("token", token).unwrap_or_default())
 }
 
 /// What the event is about, as ` name=value` pairs.
@@ -158,9 +165,29 @@ fn subject(data: &EventData) -> String {
             format!(" topology={topology}{}", notices.collect::<String>())
         }
         EventData::MaintenanceEnded { topology, id } => format!(" topology={topology} id={id}"),
-        EventData::TenantPut { tenant } => format!(" tenant={}", tenant.id),
+        EventData::TenantPut { tenant } => terms(tenant),
         EventData::TenantDeleted { tenant } => format!(" tenant={tenant}"),
     }
+}
+
+/// What a tenant is entitled to, as the event has it.
+fn terms(tenant: &TenantSettings) -> String {
+    let TenantSettings { id, quotas, max_requests_per_s, weight, aggregators } = tenant;
+    let limit = |name: &str, max: Option<u64>| max.map_or_else(String::new, |max| format!(" {name}={max}"));
+    let quotas = quotas.iter().map(|quota| {
+        let of = |word: Option<String>| word.unwrap_or_else(|| "all".to_owned());
+        format!(
+            " quota_topology={} quota_class_type={}{}{}{}",
+            of(quota.topology.clone()),
+            of(quota.class_type.map(|class_type| class_type.to_string())),
+            limit("max_bandwidth_bps", quota.max_bandwidth_bps),
+            limit("max_bandwidth_hops_bps", quota.max_bandwidth_hops_bps),
+            limit("max_allocations", quota.max_allocations),
+        )
+    });
+    let rate = limit("max_requests_per_s", max_requests_per_s.map(u64::from));
+    let aggregators = if aggregators.is_empty() { "none".to_owned() } else { aggregators.join(",") };
+    format!(" tenant={id} weight={weight} aggregators={aggregators}{rate}{}", quotas.collect::<String>())
 }
 
 fn demand(demand: &AllocationDemand) -> String {

@@ -118,20 +118,24 @@ impl AccessConfig {
         self.admin_token.is_some() || self.oidc_issuer.is_some() || !self.certificates.is_empty()
     }
 
-    /// The same, where it is decided whether a token is needed at an address.
+    /// Whether operators of a broker need a credential at an address.
     ///
     /// # Errors
-    /// A credential would be needed there, and none is known; or the administrator's token could be guessed.
-    pub(crate) fn in_force_at(&self, listen: SocketAddr) -> Result<Self, ConfigError> {
+    /// They would, and none is known.
+    pub(crate) fn in_force_for_operators(&self, listen: SocketAddr) -> Result<Authentication, ConfigError> {
         // MQTT without credentials is no reason to need none here, where one is known.
         let is_closed = self.authentication.is_none() && !listen.ip().is_loopback() && self.has_credentials();
-        let authentication = Some(if is_closed { Authentication::Required } else { self.in_force(listen)? });
-        self.check_admin_token()?;
-        Ok(Self { authentication, ..self.clone() })
+        if is_closed {
+            return Ok(Authentication::Required);
+        }
+        self.in_force(listen).map_err(|error| match error {
+            ConfigError::Unprotected { listen } => ConfigError::UnprotectedOperators { listen },
+            other => other,
+        })
     }
 
     /// That the administrator's token cannot be guessed.
-    pub(super) fn check_admin_token(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check_admin_token(&self) -> Result<(), ConfigError> {
         let is_short = |token: &Secret| token.0.trim().len() < ADMIN_TOKEN_MIN_BYTES;
         if self.admin_token.as_ref().is_some_and(is_short) { Err(ConfigError::AdminToken) } else { Ok(()) }
     }
@@ -169,6 +173,9 @@ mod tests {
         let insecure = AccessConfig { insecure_no_authentication: Some(true), ..AccessConfig::default() };
         assert_eq!(insecure.in_force(everywhere).unwrap(), Authentication::Optional);
         let known = AccessConfig { admin_token: Some(Secret("x".repeat(40))), ..insecure };
-        assert_eq!(known.in_force_at(everywhere).unwrap().authentication, Some(Authentication::Required));
+        assert_eq!(known.in_force_for_operators(everywhere).unwrap(), Authentication::Required);
+        let refused = nothing.in_force_for_operators(everywhere).unwrap_err().to_string();
+        assert!(refused.contains("--operator-listen") && refused.contains("--admin-token-file"), "{refused}");
+        assert!(!refused.contains("token create"), "{refused}");
     }
 }

@@ -37,7 +37,13 @@ pub struct SchedulerConfig {
     pub lower_by_ppm: Option<u32>,
     /// How long a report counts.
     pub lease_ms: Option<u64>,
+    /// The most aggregators at once: 1,000 where reports are taken from anybody, 100,000 where whoever sends one has to say who
+    /// it is.
+    pub aggregators_max: Option<u32>,
 }
+
+/// The most aggregators at once where whoever reaches a door may invent them.
+pub(super) const UNNAMED_AGGREGATORS_MAX: u32 = 1_000;
 
 /// How bandwidth is divided between aggregators.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
@@ -91,6 +97,7 @@ impl SchedulerConfig {
             raise_by_ppm: self.raise_by_ppm.or(other.raise_by_ppm),
             lower_by_ppm: self.lower_by_ppm.or(other.lower_by_ppm),
             lease_ms: self.lease_ms.or(other.lease_ms),
+            aggregators_max: self.aggregators_max.or(other.aggregators_max),
         }
     }
 
@@ -110,6 +117,7 @@ impl SchedulerConfig {
             raise_by_ppm: Some(settings.raise_by.as_ppm()),
             lower_by_ppm: Some(settings.lower_by.as_ppm()),
             lease_ms: Some(settings.lease_ms),
+            aggregators_max: Some(settings.aggregators_max),
         };
         self.over(in_force)
     }
@@ -146,6 +154,7 @@ impl SchedulerConfig {
             lower_by: share("lower_by_ppm", self.lower_by_ppm, usual.lower_by)?,
             lease_ms: self.lease_ms.unwrap_or(usual.lease_ms),
             step_bits: usual.step_bits,
+            aggregators_max: self.aggregators_max.unwrap_or(usual.aggregators_max),
         };
         settings.check()?;
         Ok(settings)

@@ -192,7 +192,8 @@ impl Caller {
     /// As events name them; nobody where nobody is asked.
     pub(super) fn actor(&self) -> Option<Arc<Actor>> {
         let name = self.identity.name.clone()?;
-        Some(Arc::new(Actor { name, address: self.peer.as_ref().map(|peer| peer.address.ip()) }))
+        let (address, token) = (self.peer.as_ref().map(|peer| peer.address.ip()), self.identity.token_id.clone());
+        Some(Arc::new(Actor { name, address, token }))
     }
 
     /// Whether the connection is.

@@ -44,7 +44,7 @@ use kernel::scheduler::report::InvalidReport;
     path = "/v1/aggregators/{id}/metadata",
     tag = "aggregators",
     summary = "Report what an aggregator has to send",
-    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
+    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = r"^(\.{0,2}[^./+#$][^/+#$]*|\.{3,}[^/+#$]*)$")),
     request_body(content = AggregatorMetadata, description = "What it has to send; at most 256 KiB", example = json!({
         "node": "a", "at": "2030-01-01T00:00:00.000Z",
         "levels": [{"qos_level": 2, "subscribers": 1, "buffer_bytes": 1_200, "buffer_capacity_bytes": 1_000_000, "arrival_bps": 40_000, "dropped": 0}],
@@ -134,7 +134,7 @@ pub(super) async fn aggregator_list(
     path = "/v1/aggregators/{id}",
     tag = "aggregators",
     summary = "Read an aggregator",
-    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
+    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = r"^(\.{0,2}[^./+#$][^/+#$]*|\.{3,}[^/+#$]*)$")),
     responses((status = 200, description = "The aggregator", body = Aggregator), BadRequest, NotFound, InternalError, Unavailable)
 )]
 pub(super) async fn aggregator_get(
@@ -153,7 +153,7 @@ pub(super) async fn aggregator_get(
     path = "/v1/aggregators/{id}/rates",
     tag = "aggregators",
     summary = "Read what an aggregator may send",
-    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
+    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = r"^(\.{0,2}[^./+#$][^/+#$]*|\.{3,}[^/+#$]*)$")),
     responses((status = 200, description = "Its rates", body = AggregatorRates), BadRequest, NotFound, InternalError, Unavailable)
 )]
 pub(super) async fn aggregator_rates(
@@ -206,7 +206,7 @@ fn history_level((level, past): (QosLevel, PastLevel)) -> AggregatorHistoryLevel
     path = "/v1/aggregators/{id}/rates/stream",
     tag = "aggregators",
     summary = "Stream what an aggregator may send",
-    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
+    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = r"^(\.{0,2}[^./+#$][^/+#$]*|\.{3,}[^/+#$]*)$")),
     responses(
         (status = 200, description = "Server-sent events, until the client or the service leaves", body = String, content_type = "text/event-stream"),
         BadRequest, NotFound, InternalError, Unavailable,

@@ -161,6 +161,7 @@ pub(super) async fn controller_put(
     FromQuery(query): FromQuery<DryRunQuery>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    parse::name_in_path("controller", &name)?;
     let request = body.read::<ControllerRequest>()?;
     let address =
         request.url.as_deref().map(ControllerAddress::new).transpose().map_err(|error| invalid_url(&error))?;

@@ -233,6 +233,11 @@ pub(super) fn name(field: &'static str, text: &str) -> Result<Name, Problem> {
     Name::new(text).map_err(|error| impossible(field, error.to_string()))
 }
 
+/// The name of what is found by a path.
+pub(super) fn name_in_path(field: &'static str, name: &Name) -> Result<(), Problem> {
+    Name::in_path(name.as_str()).map(drop).map_err(|error| impossible(field, error.to_string()))
+}
+
 fn name_if_any(field: &'static str, text: Option<String>) -> Result<Option<Name>, Problem> {
     text.map(|text| name(field, &text)).transpose()
 }

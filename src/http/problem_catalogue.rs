@@ -151,7 +151,7 @@ kinds! {
         "Ask for a new one.";
     LIMIT_REACHED CONFLICT "limit-reached" "A limit of this service is reached";
         "There are as many topologies, living allocations or aggregators with their topics as this service takes.";
-        "Delete or release what is not needed.";
+        "Delete or release what is not needed; scheduler.aggregators_max of the configuration says how many aggregators there may be.";
     REPORT_NOT_NEWER CONFLICT "report-not-newer" "The report is not newer than the last one";
         "A report with this or a later at was accepted already: this one is a repetition, or was overtaken. Nothing was changed.";
         "Give each report the time at which it was made, with milliseconds.";

@@ -129,6 +129,7 @@ pub(super) async fn tenant_put(
     FromPath(StoredName(name)): FromPath<StoredName>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    parse::name_in_path("tenant", &name)?;
     let terms = read_terms(body.read()?)?;
     let is_new = room.app.read(|state| state.tenant(name.as_str()).is_none());
     let fact = room.submit(Command::PutTenant { name, terms }, Mode::Commit).await?;

@@ -16,7 +16,7 @@ use super::problem::{
 };
 use super::render::{self, json};
 use super::sorting::{self, list_orders};
-use super::{error, pagination, problem_catalogue};
+use super::{error, pagination, parse, problem_catalogue};
 use crate::app::Mode;
 use crate::app::scalars::StoredName;
 use api::topology::{
@@ -97,6 +97,7 @@ pub(super) async fn topology_put(
     IfMatch(expected): IfMatch,
     AnyBody(body): AnyBody,
 ) -> Result<Response, Problem> {
+    parse::name_in_path("topology", &name)?;
     let options = query.options()?;
     let Imported { topology, report } = off_the_way(move || formats::read(&body, &options)).await??;
     let is_new = room.app.read(|state| state.network(name.as_str()).is_none());

@@ -127,7 +127,7 @@ pub(super) enum EventRecord {
         /// The event that planned it.
         id: u64,
     },
-    /// A tenant was made, or has other quotas.
+    /// A tenant was made, or its quotas, rate of requests, weight or aggregators were set anew.
     TenantPut {
         /// As it is now.
         tenant: TenantRecord,

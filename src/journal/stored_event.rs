@@ -72,9 +72,12 @@ impl StoredEvent {
     }
 }
 
-/// An actor as it is stored: the name, framed, and the address, if it is known. Names have no control characters.
-pub(super) fn actor_text(Actor { name, address }: &Actor) -> String {
-    format!("{}{}", framed(name), address.map(|address| address.to_string()).unwrap_or_default())
+/// An actor as it is stored: the name, framed, the address, if it is known, and behind a space the id of the token, if there is
+/// one. Names have no control characters, addresses no spaces.
+pub(super) fn actor_text(Actor { name, address, token }: &Actor) -> String {
+    let address = address.map(|address| address.to_string()).unwrap_or_default();
+    let token = token.as_ref().map(|token| format!(" {token}")).unwrap_or_default();
+    format!("{}{address}{token}", framed(name))
 }
 
 /// What the stored form of every actor of this name contains.
@@ -83,6 +86,8 @@ pub(super) fn framed(name: &Name) -> String {
 }
 
 fn read_actor(text: &str) -> Option<Actor> {
-    let (name, address) = text.strip_prefix(FRAME)?.split_once(FRAME)?;
-    Some(Actor { name: Name::new(name).ok()?, address: address.parse::<IpAddr>().ok() })
+    let (name, rest) = text.strip_prefix(FRAME)?.split_once(FRAME)?;
+    let (address, token) = rest.split_once(' ').map_or((rest, None), |(address, token)| (address, Some(token)));
+    let token = token.and_then(|token| Name::new(token).ok());
+    Some(Actor { name: Name::new(name).ok()?, address: address.parse::<IpAddr>().ok(), token })
 }

@@ -12,7 +12,7 @@ use super::ServiceError;
 use crate::aggregator_mqtt::BrokerPolicy;
 use crate::auth::TokenStore;
 use crate::config::{MqttListenerConfig, STORE_MEMORY};
-use mqtt::auth::{Access, AccessError, AccessPolicy, Anonymous};
+use mqtt::auth::{Access, AccessError, Anonymous};
 use mqtt::transport::{ClientCertificates, Tls};
 use mqtt::{self, Broker, Settings, Sqlite, Transport};
 
@@ -24,8 +24,7 @@ pub(super) struct MqttListeners {
     plain: TcpListener,
     others: Vec<(TcpListener, Transport)>,
     access: Arc<Access>,
-    policy: Option<Arc<BrokerPolicy>>,
-    tokens: Option<TokenStore>,
+    policy: Arc<BrokerPolicy>,
     doors: MqttListenerConfig,
 }
 
@@ -34,10 +33,9 @@ impl MqttListeners {
     pub(super) async fn open(
         plain: Option<SocketAddr>,
         doors: &MqttListenerConfig,
-        policy: Option<Arc<BrokerPolicy>>,
-        tokens: Option<TokenStore>,
+        policy: Arc<BrokerPolicy>,
     ) -> Result<Self, ServiceError> {
-        let access = read_access(doors, policy.clone())?;
+        let access = read_access(doors, Arc::clone(&policy))?;
         let tls = match (&doors.certificate, &doors.key) {
             (Some(certificate), Some(key)) => {
                 let clients = doors.client_authority.as_deref();
@@ -54,7 +52,7 @@ impl MqttListeners {
             let through = tls.map_or(Transport::WebSocket, Transport::SecureWebSocket);
             others.push((bind(address).await?, through));
         }
-        Ok(Self { plain: listen_plain(plain).await?, others, access, policy, tokens, doors: doors.clone() })
+        Ok(Self { plain: listen_plain(plain).await?, others, access, policy, doors: doors.clone() })
     }
 
     /// The address for plain TCP.
@@ -99,11 +97,9 @@ impl MqttListeners {
     /// Accepts clients until the broker stops.
     pub(super) fn serve(self, broker: &Broker) {
         if self.doors.users.is_some() || self.doors.rules.is_some() {
-            tokio::spawn(reload_access(broker.clone(), self.doors.clone(), self.policy.clone()));
+            tokio::spawn(reload_access(broker.clone(), self.doors.clone(), Arc::clone(&self.policy)));
         }
-        if let Some(policy) = &self.policy {
-            tokio::spawn(recheck_principals(broker.clone(), self.tokens, Arc::clone(policy)));
-        }
+        tokio::spawn(recheck_principals(broker.clone(), self.policy));
         let mut all = self.others;
         all.push((self.plain, Transport::Tcp));
         for (listener, through) in all {
@@ -113,20 +109,17 @@ impl MqttListeners {
     }
 }
 
-fn read_access(doors: &MqttListenerConfig, policy: Option<Arc<BrokerPolicy>>) -> Result<Arc<Access>, AccessError> {
+fn read_access(doors: &MqttListenerConfig, policy: Arc<BrokerPolicy>) -> Result<Arc<Access>, AccessError> {
     let anonymous = doors.anonymous.map_or_else(Anonymous::default, Into::into);
     let access = Access::read(anonymous, doors.users.as_deref(), doors.rules.as_deref())?;
-    Ok(Arc::new(match policy {
-        Some(policy) => access.with_policy(policy),
-        None => access,
-    }))
+    Ok(Arc::new(access.with_policy(policy)))
 }
 
 /// Reads the files of users and rules again on SIGHUP. Files that cannot be used change nothing.
-async fn reload_access(broker: Broker, doors: MqttListenerConfig, policy: Option<Arc<BrokerPolicy>>) {
+async fn reload_access(broker: Broker, doors: MqttListenerConfig, policy: Arc<BrokerPolicy>) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
     while hangups.recv().await.is_some() {
-        match read_access(&doors, policy.clone()) {
+        match read_access(&doors, Arc::clone(&policy)) {
             Ok(access) => {
                 broker.set_access(access);
                 tracing::info!("the MQTT users and rules are read again");
@@ -136,12 +129,15 @@ async fn reload_access(broker: Broker, doors: MqttListenerConfig, policy: Option
     }
 }
 
-/// How long a client stays at most whose certificate has expired.
-const CERTIFICATES_CHECKED_EVERY: Duration = Duration::from_secs(60);
+/// How often ends of credentials are looked for: how long a client stays at most after its own.
+const ENDS_CHECKED_EVERY: Duration = Duration::from_secs(2);
+/// How often all clients are looked at, for ends that are not known beforehand.
+const PRINCIPALS_CHECKED_EVERY: Duration = Duration::from_secs(60);
 
-/// A client that came in with a token is sent away when that is revoked, and one with a certificate when that has expired.
-async fn recheck_principals(broker: Broker, tokens: Option<TokenStore>, policy: Arc<BrokerPolicy>) {
-    let mut changes = tokens.as_ref().map(TokenStore::changes);
+/// A client is sent away when the token that it came in with is revoked, or that token, its JWT or its certificate has expired.
+async fn recheck_principals(broker: Broker, policy: Arc<BrokerPolicy>) {
+    let mut changes = policy.tokens().map(TokenStore::changes);
+    let mut all_checked_at = tokio::time::Instant::now();
     loop {
         let changed = async {
             match &mut changes {
@@ -149,17 +145,17 @@ async fn recheck_principals(broker: Broker, tokens: Option<TokenStore>, policy: 
                 None => std::future::pending().await,
             }
         };
-        let is_due = async {
-            match policy.knows_certificates() {
-                true => tokio::time::sleep(CERTIFICATES_CHECKED_EVERY).await,
-                false => std::future::pending().await,
-            }
-        };
         tokio::select! {
             is_there = changed => if !is_there { return },
-            () = is_due => {}
+            () = tokio::time::sleep(ENDS_CHECKED_EVERY) => {
+                let is_due = policy.expects_ends() && all_checked_at.elapsed() >= PRINCIPALS_CHECKED_EVERY;
+                if !policy.has_ended() && !is_due {
+                    continue;
+                }
+            }
             () = broker.stopped() => return,
         }
+        all_checked_at = tokio::time::Instant::now();
         broker.recheck_rights();
     }
 }

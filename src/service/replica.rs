@@ -1,7 +1,6 @@
 //! `watermaster broker`: one replica of the broker and nothing else, with its probes and metrics.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::certificates;
 use super::mqtt_listeners::MqttListeners;
 use super::rest_listener::RestListener;
-use super::{ServiceError, complete_authenticator};
+use super::{ServiceError, warn_if_open, with_provider_of};
 use crate::aggregator_mqtt::BrokerPolicy;
-use crate::auth::Authenticator;
-use crate::config::{AccessConfig, Authentication, CertificateConfig, MqttListenerConfig, SecretUrl};
+use crate::auth::{Authenticator, CertificatePrincipals};
+use crate::config::{AccessConfig, Authentication, MqttListenerConfig, SecretUrl};
 use crate::http;
 use crate::telemetry;
 use api::own_hosts::OwnHosts;
@@ -38,8 +37,8 @@ pub struct ReplicaConfig {
     pub durability: Durability,
     /// The other listeners of clients.
     pub doors: MqttListenerConfig,
-    /// The principals of clients' certificates.
-    pub certificates: Vec<CertificateConfig>,
+    /// Who is known besides the users of the file: by the administrator's token, an OpenID provider or certificates.
+    pub access: AccessConfig,
     /// How long a graceful stop may take.
     pub drain: Duration,
 }
@@ -49,8 +48,8 @@ pub struct ReplicaConfig {
 pub struct OperatorConfig {
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// Which credentials are known; whether one is needed is decided.
-    pub access: AccessConfig,
+    /// Whether a credential is needed.
+    pub authentication: Authentication,
     /// Names under which it is asked from elsewhere.
     pub public_hosts: Vec<String>,
 }
@@ -80,10 +79,10 @@ impl BrokerReplica {
     /// # Errors
     /// An address cannot be had, or is none.
     pub async fn build(config: &ReplicaConfig) -> Result<Self, ServiceError> {
-        let certificates = Arc::new(certificates::principals(&config.certificates)?);
+        let authenticator = authenticator(&config.access)?;
         // Without a service around it, what aggregators would be told has no reader.
-        let (policy, _) = BrokerPolicy::new(None, certificates);
-        let doors = MqttListeners::open(config.mqtt_listen, &config.doors, Some(policy), None).await?;
+        let (policy, _) = BrokerPolicy::new(authenticator.clone());
+        let doors = MqttListeners::open(config.mqtt_listen, &config.doors, policy).await?;
         let http = match config.listen {
             None => None,
             Some(address) => {
@@ -97,7 +96,7 @@ impl BrokerReplica {
         };
         let broker = doors.broker_on(config.store.expose(), config.durability).await?;
         let operators = match listener {
-            Some((operators, listener)) => Some((listener, operator_router(operators, &broker)?)),
+            Some((operators, listener)) => Some((listener, operator_router(operators, authenticator, &broker)?)),
             None => None,
         };
         Ok(Self { broker, doors, http, operators, drain: config.drain })
@@ -140,13 +139,26 @@ impl BrokerReplica {
     }
 }
 
-/// The operations of the service's interface that are about the broker, under the same rules, and its metrics.
-fn operator_router(config: &OperatorConfig, broker: &Broker) -> Result<Router, ServiceError> {
-    let access = &config.access;
+/// The principals that this broker knows. It has no database with tokens.
+fn authenticator(access: &AccessConfig) -> Result<Authenticator, ServiceError> {
     let administrator = access.admin_token.as_ref().map(|token| token.0.as_str());
-    let required = access.authentication == Some(Authentication::Required);
-    let authenticator = Authenticator::of_broker(administrator, required);
-    let authenticator = complete_authenticator(authenticator, access, config.listen)?;
+    let certificates = certificates::principals(&access.certificates)?;
+    with_provider_of(access, Authenticator::of_broker(administrator).with_certificates(certificates))
+}
+
+/// The operations of the service's interface that are about the broker, under the same rules, and its metrics.
+fn operator_router(
+    config: &OperatorConfig,
+    authenticator: Authenticator,
+    broker: &Broker,
+) -> Result<Router, ServiceError> {
+    let required = config.authentication == Authentication::Required;
+    // Certificates are shown to the listeners of MQTT alone.
+    let authenticator = authenticator.with_demand(required).with_certificates(CertificatePrincipals::default());
+    if required && !authenticator.has_credentials() {
+        return Err(ServiceError::NoOperatorCredentials);
+    }
+    warn_if_open(required, config.listen);
     let own_hosts = OwnHosts::new(config.listen.ip(), &config.public_hosts);
     let beside = Router::new().route("/metrics", get(metrics).with_state(broker.clone()));
     Ok(http::broker_router(broker.clone(), authenticator, own_hosts, beside))

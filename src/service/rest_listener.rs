@@ -25,13 +25,15 @@ use super::ServiceError;
 use super::rest_certificate::{RestCertificate, TlsFiles};
 use crate::auth::PeerCertificate;
 use crate::http::Peer;
+use mqtt::address::client_address;
+use mqtt::limits::open_files_max;
 use mqtt::transport::Tls;
 
 /// How long the head of a request may take, and how long a connection may be without one.
 const HEAD_MAX: Duration = Duration::from_secs(30);
-/// How many connections there are at once.
+/// How many connections there are at once; of fewer files that the process may have open, half.
 const CONNECTIONS_MAX: usize = 16_384;
-/// How many of those are from one address that is not this machine's own.
+/// How many of those are from one address that is not this machine's own; of fewer files, a quarter.
 const CONNECTIONS_MAX_PER_ADDRESS: usize = 1_024;
 /// How many requests one connection of HTTP/2 has under way.
 const STREAMS_MAX: u32 = 256;
@@ -68,7 +70,7 @@ impl RestListener {
         if let Some(certificate) = &self.certificate {
             tokio::spawn(Arc::clone(certificate).follow(stop.clone()));
         }
-        let (graceful, slots) = (GracefulShutdown::new(), ConnectionSlots::default());
+        let (graceful, slots) = (GracefulShutdown::new(), ConnectionSlots::within(open_files_max()));
         loop {
             let (stream, address) = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -81,7 +83,7 @@ impl RestListener {
                 },
                 () = stop.cancelled() => break,
             };
-            let Some(slot) = slots.take(address.ip()) else {
+            let Some(slot) = slots.take(address) else {
                 tracing::debug!(%address, "too many connections");
                 continue;
             };
@@ -167,11 +169,12 @@ impl AcceptedConnection {
 }
 
 /// How many connections there are.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct ConnectionSlots(Arc<SlotCounts>);
 
-#[derive(Default)]
 struct SlotCounts {
+    all_max: usize,
+    per_address_max: usize,
     all: AtomicUsize,
     by_address: Mutex<BTreeMap<IpAddr, usize>>,
 }
@@ -183,11 +186,23 @@ struct ConnectionSlot {
 }
 
 impl ConnectionSlots {
-    fn take(&self, address: IpAddr) -> Option<ConnectionSlot> {
+    /// As many as so many files leave room for, so that silent connections do not take those of MQTT and the database.
+    fn within(files: Option<usize>) -> Self {
+        let files = files.unwrap_or(usize::MAX);
+        Self(Arc::new(SlotCounts {
+            all_max: CONNECTIONS_MAX.min(files / 2),
+            per_address_max: CONNECTIONS_MAX_PER_ADDRESS.min(files / 4),
+            all: AtomicUsize::new(0),
+            by_address: Mutex::default(),
+        }))
+    }
+
+    fn take(&self, from: SocketAddr) -> Option<ConnectionSlot> {
+        let address = client_address(from);
         let mut by_address = self.0.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let from_there = by_address.get(&address).copied().unwrap_or(0);
-        let is_full = !address.is_loopback() && from_there >= CONNECTIONS_MAX_PER_ADDRESS;
-        if is_full || self.0.all.load(Ordering::Relaxed) >= CONNECTIONS_MAX {
+        let is_full = !address.is_loopback() && from_there >= self.0.per_address_max;
+        if is_full || self.0.all.load(Ordering::Relaxed) >= self.0.all_max {
             return None;
         }
         self.0.all.fetch_add(1, Ordering::Relaxed);
@@ -204,5 +219,26 @@ impl Drop for ConnectionSlot {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(by_address.remove(&self.address)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_does_not_take_every_connection() {
+        let slots = ConnectionSlots::within(Some(40));
+        let from = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        let held = |of: &str| (0..100).map_while(|_| slots.take(from(of))).collect::<Vec<_>>();
+        let bad = held("[2001:db8::1]:1");
+        // The network of 64 bits is one customer's.
+        assert_eq!((bad.len(), held("[2001:db8::2]:1").len()), (10, 0));
+        let here = held("127.0.0.1:1");
+        assert_eq!((here.len(), held("192.0.2.1:1").len()), (10, 0));
+        drop((bad, here));
+        assert_eq!(held("192.0.2.1:1").len(), 10);
+        let many = ConnectionSlots::within(None);
+        assert_eq!((many.0.all_max, many.0.per_address_max), (CONNECTIONS_MAX, CONNECTIONS_MAX_PER_ADDRESS));
     }
 }

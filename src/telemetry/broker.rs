@@ -53,6 +53,7 @@ pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
             counted.accepts_too_fast.get(),
         ),
         ("mqtt_connects_too_fast", "CONNECTs refused by the rate of their address", counted.connects_too_fast.get()),
+        ("mqtt_passwords_held_back", "Passwords not compared after wrong ones", counted.passwords_held_back.get()),
         ("mqtt_protocol_errors", "MQTT connections ended by the broker", counted.protocol_errors.get()),
         ("mqtt_sessions_taken_over", "MQTT sessions taken over by a newer connection", counted.taken_over.get()),
         ("mqtt_received_bytes", "Bytes from MQTT clients", counted.received_bytes.get()),

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use watermaster::aggregator_mqtt;
 use watermaster::app::{App, AppOptions, Pace, SchedulerOptions, Tasks};
-use watermaster::auth::TokenStore;
+use watermaster::auth::{Authenticator, TokenStore};
 use watermaster::journal::Journal;
 
 use crate::kernel::{name, network};
@@ -49,7 +49,7 @@ impl Office {
             misfits: OnMisfit::Refuse,
         };
         app.submit_one(put, watermaster::app::Mode::Commit, None).await.unwrap().unwrap();
-        let (policy, faults) = aggregator_mqtt::BrokerPolicy::new(Some(tokens.clone()), Default::default());
+        let (policy, faults) = aggregator_mqtt::BrokerPolicy::new(Authenticator::new(tokens.clone(), false));
         let access = std::sync::Arc::new(mqtt::auth::Access::default().with_policy(policy));
         let broker = mqtt::Broker::embedded(mqtt::Settings { access, ..mqtt::Settings::default() }).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -299,7 +299,7 @@ async fn a_token_is_a_password() {
     }
     // Nothing is no password, whatever the tokens are.
     let access = mqtt::auth::Access::new(mqtt::auth::Anonymous::Never, None, None);
-    let (policy, _) = aggregator_mqtt::BrokerPolicy::new(Some(office.tokens.clone()), Default::default());
+    let (policy, _) = aggregator_mqtt::BrokerPolicy::new(Authenticator::new(office.tokens.clone(), false));
     let access = access.with_policy(policy);
     for nothing in [None, Some(&b""[..])] {
         assert!(access.admit(Some("x"), nothing, Some("192.0.2.1:1".parse().unwrap())).await.is_err());

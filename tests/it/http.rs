@@ -3,6 +3,7 @@
 mod harness;
 
 mod access;
+mod isolation;
 mod dashboard;
 mod aggregators;
 mod bookings;

@@ -138,6 +138,12 @@ impl Provider {
         serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
     }
 
+    /// A token that ends in some seconds.
+    fn soon(&mut self) -> String {
+        self.input.write_all(b"soon\n").unwrap();
+        self.next()["soon"].as_str().unwrap().to_owned()
+    }
+
     /// A token by the key that the provider has from now on.
     fn rotate(&mut self) -> String {
         self.input.write_all(b"\n").unwrap();
@@ -211,6 +217,76 @@ fn tokens_of_an_openid_provider_are_what_they_say_or_nothing() {
     // What is known holds while the provider is away.
     drop(provider);
     assert_eq!(get(&rotated).0, 200);
+}
+
+fn mosquitto(program: &str, port: &str, password: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(["-h", "127.0.0.1", "-p", port, "-V", "mqttv5", "-q", "1", "-u", "any", "-P", password]).args(more);
+    command
+}
+
+/// Whether a token comes in over MQTT.
+fn publishes(port: &str, token: &str) -> bool {
+    let output = mosquitto("mosquitto_pub", port, token, &["-t", "elsewhere", "-m", "x"]).output();
+    output.unwrap_or_else(|error| panic!("mosquitto_pub (Debian: mosquitto-clients): {error}")).status.success()
+}
+
+/// A token of the provider is a password of the broker, in the service and alone: the same principal, with what its role may
+/// there, until the token ends.
+#[test]
+fn a_token_of_an_openid_provider_is_a_password() {
+    let mut provider = Provider::start();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("watermaster.toml");
+    let issuer = provider.said["issuer"].as_str().unwrap();
+    let text = format!(
+        "[access]\noidc_issuer = \"{issuer}\"\noidc_role_claim = \"realm.roles\"\n\
+         [access.oidc_roles]\nnet-ops = \"engineer\"\n[mqtt]\nanonymous = \"never\"\n"
+    );
+    fs::write(&config, text).unwrap();
+    let (data, config) = (folder.path().join("data"), config.to_str().unwrap());
+    let server = Traced::start(folder.path(), &["--data", data.to_str().unwrap(), "--config", config]);
+    let log = fs::File::create(folder.path().join("log of the broker")).unwrap();
+    let mut alone = Command::new(PROGRAM)
+        .args(["broker", "--mqtt-listen", "127.0.0.1:0", "--config", config])
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(alone.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let port = lines.find_map(|line| line.split("mqtt://").nth(1)?.rsplit(':').next().map(str::to_owned)).unwrap();
+    for port in [&server.mqtt_port, &port] {
+        for (name, token) in provider.said["right"].as_object().unwrap() {
+            assert!(publishes(port, token.as_str().unwrap()), "{name}");
+        }
+        for (name, token) in provider.said["wrong"].as_object().unwrap() {
+            assert!(!publishes(port, token.as_str().unwrap()), "{name}");
+        }
+        assert!(!publishes(port, "no.such.token") && !publishes(port, "x"));
+    }
+    let right = provider.said["right"]["es256"].as_str().unwrap().to_owned();
+    for port in [&server.mqtt_port, &port] {
+        let soon = provider.soon();
+        let mut subscriber = mosquitto("mosquitto_sub", port, &soon, &["-t", "elsewhere", "-R"]);
+        let mut subscriber = subscriber.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut heard = BufReader::new(subscriber.stdout.take().unwrap()).lines();
+        let first = std::thread::spawn(move || heard.next());
+        while !first.is_finished() {
+            assert!(publishes(port, &right));
+        }
+        assert_eq!(first.join().unwrap().unwrap().unwrap(), "x");
+        // Sent away, with a code that mosquitto takes for an end in order, it does not come in again.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while subscriber.try_wait().unwrap().is_none() {
+            assert!(std::time::Instant::now() < deadline, "a client stays whose token has ended");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        assert!(!publishes(port, &soon));
+    }
+    alone.kill().unwrap();
+    alone.wait().unwrap();
+    let refused = fs::read_to_string(&server.log).unwrap();
+    assert!(refused.contains("a credential was refused") && refused.contains("ExpiredSignature"));
 }
 
 /// Also those that the command line makes and revokes in the database, while the service runs and before.

@@ -29,7 +29,7 @@ const PLANTED: [&str; 8] = [
 pub(crate) struct Traced {
     process: Child,
     pub(crate) address: std::net::SocketAddr,
-    mqtt_port: String,
+    pub(crate) mqtt_port: String,
     pub(crate) log: std::path::PathBuf,
 }
 

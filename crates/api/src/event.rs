@@ -41,6 +41,10 @@ pub struct EventActor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub address: Option<String>,
+    /// The id of the access token that they showed, or what the OpenID provider calls theirs (`jti`); absent: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub token: Option<String>,
 }
 
 /// A tenant as an event has it.
@@ -50,6 +54,10 @@ pub struct TenantSettings {
     pub id: String,
     /// The quotas.
     pub quotas: Vec<crate::tenant::QuotaDocument>,
+    /// How many requests a second of its tokens are answered; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub max_requests_per_s: Option<u32>,
     /// By which the scheduler divides bandwidth between tenants.
     #[serde(default = "weight_of_one")]
     #[schema(required = true)]
@@ -105,7 +113,7 @@ words! {
         PreemptionForeseen "preemption_foreseen"
         /// Maintenance is over, or will not be.
         MaintenanceEnded "maintenance_ended"
-        /// A tenant was made, or has other quotas.
+        /// A tenant was made, or its quotas, rate of requests, weight or aggregators were set anew.
         TenantPut "tenant_put"
         /// Told to tenants alone: somebody else's request took the paths of their allocations.
         AllocationsDisplaced "allocations_displaced"
@@ -289,7 +297,7 @@ pub enum EventData {
         /// The id of the maintenance.
         id: String,
     },
-    /// A tenant was made, or has other quotas.
+    /// A tenant was made, or its quotas, rate of requests, weight or aggregators were set anew.
     TenantPut {
         /// As it is now.
         tenant: TenantSettings,

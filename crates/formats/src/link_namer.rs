@@ -16,7 +16,7 @@ pub(super) struct Namer {
 impl Namer {
     pub(super) fn forward(&mut self, name: Option<&str>, from: &str, to: &str) -> Result<Name, NameError> {
         match name {
-            Some(name) => Name::new(name),
+            Some(name) => Name::in_path(name),
             None => Name::new(&self.unique(format!("{from}-{to}"))),
         }
     }

@@ -168,7 +168,7 @@ pub enum Event {
         /// The event that planned it.
         id: Sequence,
     },
-    /// A tenant was made, or has other quotas.
+    /// A tenant was made, or its quotas, rate of requests, weight or aggregators were set anew.
     TenantPut {
         /// As it is now.
         tenant: Arc<Tenant>,

@@ -32,6 +32,8 @@ pub struct Actor {
     pub name: Name,
     /// From where they came.
     pub address: Option<IpAddr>,
+    /// The id of the token that they showed, if it has one.
+    pub token: Option<Name>,
 }
 
 /// The names behind the numbers of nodes and links.

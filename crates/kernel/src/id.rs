@@ -30,6 +30,9 @@ pub enum NameError {
         /// The first such character.
         code_point: u32,
     },
+    /// A name that is a segment of paths, and that clients take for the segment before it (RFC 3986 section 5.2.4).
+    #[error("invalid name: '.' and '..' are no segments of a path")]
+    DotSegment,
 }
 
 impl Name {
@@ -45,6 +48,14 @@ impl Name {
             return Err(NameError::ControlCharacter { code_point: u32::from(c) });
         }
         Ok(Self(Arc::from(text)))
+    }
+
+    /// Checks `text` as the name of what is found by a path: clients would never ask for `.` or `..`.
+    pub fn in_path(text: &str) -> Result<Self, NameError> {
+        if matches!(text, "." | "..") {
+            return Err(NameError::DotSegment);
+        }
+        Self::new(text)
     }
 
     /// As text.
@@ -124,6 +135,8 @@ mod tests {
         assert_eq!(Name::new(""), Err(NameError::Empty));
         assert_eq!(Name::new("a\nb"), Err(NameError::ControlCharacter { code_point: 10 }));
         assert_eq!(Name::new(&"x".repeat(256)), Err(NameError::TooLong { bytes: 256 }));
+        assert_eq!(Name::in_path(".."), Err(NameError::DotSegment));
+        assert!(Name::in_path("...").is_ok() && Name::in_path("a.b").is_ok());
         assert_eq!(Name::new("São Paulo").unwrap().as_str(), "São Paulo");
     }
 }

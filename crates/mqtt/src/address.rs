@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::limits::ADDRESS_RATES_KEPT_MAX;
 
 /// The address that a client is counted by: of IPv6 the network of 64 bits, which one customer has to itself.
-pub(crate) fn client_address(from: SocketAddr) -> IpAddr {
+#[must_use]
+pub fn client_address(from: SocketAddr) -> IpAddr {
     match from.ip().to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         address => address,
@@ -68,25 +69,31 @@ impl Drop for AddressSlot {
     }
 }
 
-/// A token bucket for each address, in the form of the generic cell rate algorithm: it holds what a second brings.
+/// A token bucket for each address, in the form of the generic cell rate algorithm.
 #[derive(Debug)]
 pub(crate) struct AddressRates {
     /// Between two that come at the rate.
     interval: Duration,
+    /// What may come at once is what may come in so long.
+    burst: Duration,
     /// When each address will be as if it had never come.
     idle_at: Mutex<HashMap<IpAddr, Instant>>,
 }
 
 impl AddressRates {
-    /// So many a second.
-    pub(crate) fn new(most: NonZeroU32) -> Self {
-        Self { interval: BURST / most.get(), idle_at: Mutex::default() }
+    /// So many a second, and as many at once as `burst` brings.
+    pub(crate) fn new(most: NonZeroU32, burst: Duration) -> Self {
+        Self { interval: Duration::from_secs(1) / most.get(), burst, idle_at: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
+        self.idle_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the rate of an address allows one more now; clients inside this process (`None`) have none.
     pub(crate) fn admit(&self, from: Option<SocketAddr>, now: Instant) -> bool {
         let Some(address) = from.map(client_address) else { return true };
-        let mut idle_at = self.idle_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle_at = self.lock();
         if idle_at.len() >= ADDRESS_RATES_KEPT_MAX && !idle_at.contains_key(&address) {
             idle_at.retain(|_, idle_at| *idle_at > now);
             if idle_at.len() >= ADDRESS_RATES_KEPT_MAX {
@@ -95,16 +102,21 @@ impl AddressRates {
         }
         let known = idle_at.entry(address).or_insert(now);
         let next = (*known).max(now) + self.interval;
-        let is_admitted = next <= now + BURST;
+        let is_admitted = next <= now + self.burst;
         if is_admitted {
             *known = next;
         }
         is_admitted
     }
-}
 
-/// What may come at once is what may come in so long.
-const BURST: Duration = Duration::from_secs(1);
+    /// Gives back what was admitted and does not count.
+    pub(crate) fn give_back(&self, from: Option<SocketAddr>) {
+        let Some(address) = from.map(client_address) else { return };
+        if let Some(idle_at) = self.lock().get_mut(&address) {
+            *idle_at = idle_at.checked_sub(self.interval).unwrap_or(*idle_at);
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -126,7 +138,8 @@ mod tests {
     }
     #[test]
     fn an_address_comes_as_often_as_it_may() {
-        let (rates, mut now) = (AddressRates::new(NonZeroU32::new(10).unwrap()), Instant::now());
+        let (rates, mut now) =
+            (AddressRates::new(NonZeroU32::new(10).unwrap(), Duration::from_secs(1)), Instant::now());
         let from = |text: &str| Some(text.parse().unwrap());
         let count = |from, now| (0..100).take_while(|_| rates.admit(from, now)).count();
         assert_eq!(count(from("192.0.2.1:1"), now), 10);
@@ -134,13 +147,16 @@ mod tests {
         assert_eq!(count(None, now), 100);
         now += Duration::from_millis(250);
         assert_eq!(count(from("192.0.2.1:9"), now), 2);
+        rates.give_back(from("192.0.2.1:9"));
+        assert_eq!(count(from("192.0.2.1:9"), now), 1);
         now += Duration::from_secs(9);
         assert_eq!(count(from("192.0.2.1:1"), now), 10);
     }
 
     #[test]
     fn addresses_are_forgotten_before_there_are_too_many() {
-        let (rates, mut now) = (AddressRates::new(NonZeroU32::new(10).unwrap()), Instant::now());
+        let (rates, mut now) =
+            (AddressRates::new(NonZeroU32::new(10).unwrap(), Duration::from_secs(1)), Instant::now());
         let address = |number: u32| Some(SocketAddr::from((std::net::Ipv4Addr::from_bits(number), 1)));
         let known = || rates.idle_at.lock().unwrap().len();
         for number in 0..=u32::try_from(ADDRESS_RATES_KEPT_MAX).unwrap() {

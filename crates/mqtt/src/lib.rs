@@ -36,7 +36,7 @@ pub mod codec;
 pub mod auth;
 pub mod broker;
 pub mod limits;
-mod address;
+pub mod address;
 mod message;
 mod metrics;
 mod router;

@@ -10,12 +10,14 @@ pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
 pub const CONNECTIONS_MAX: usize = 200_000;
 /// Sockets whose CONNECT is not complete, their handshakes included; the next one is closed at once.
 pub const CONNECTING_MAX: usize = 10_000;
-/// Those of one address.
+/// Those of one address; of fewer files that the process may have open, a quarter.
 pub const CONNECTING_PER_ADDRESS_MAX: usize = 2_000;
 /// Sockets a second from one address, as many at once; the next one is closed at once.
 pub const ACCEPT_RATE_PER_ADDRESS_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add(24_999);
 /// CONNECTs a second from one address, as many at once; the next one is refused with 0x9F (3.1.1: 3).
 pub const CONNECT_RATE_PER_ADDRESS_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add(24_999);
+/// How many sockets or CONNECTs come at once from one address: as many as may come in so long.
+pub const RATE_BURST: Duration = Duration::from_secs(1);
 /// Addresses whose rates are known at a time; one more is not counted until some are forgotten.
 pub const ADDRESS_RATES_KEPT_MAX: usize = 100_000;
 /// The largest packet taken from a client, in bytes.
@@ -130,6 +132,8 @@ pub const MOVE_WAIT: Duration = Duration::from_secs(5);
 pub const DRAIN_SPREAD: Duration = Duration::from_secs(2);
 /// Users that a file may have.
 pub const USERS_MAX: usize = 100_000;
+/// The longest reason in words that a refusal has.
+pub const REASON_STRING_MAX_CHARS: usize = 256;
 /// Rules about topics that a file may have; each is looked at for every subscription and every new topic.
 pub const RULES_MAX: usize = 10_000;
 /// The longest file of users or rules, in bytes.
@@ -140,6 +144,12 @@ pub const PASSWORDS_AT_A_TIME: usize = 4;
 pub const PASSWORDS_WAITING_MAX: usize = 1024;
 /// Those of one address.
 pub const PASSWORDS_WAITING_PER_ADDRESS_MAX: usize = 32;
+/// Wrong passwords a second of one address, whatever the names; the next one is refused without a comparison.
+pub const WRONG_PASSWORDS_PER_ADDRESS_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add(7);
+/// As many at once as may come in so long.
+pub const WRONG_PASSWORDS_BURST: Duration = Duration::from_secs(4);
+/// How long the place of a comparison rests after a wrong password, as a multiple of what the comparison took.
+pub const WRONG_PASSWORD_RESTS: u32 = 1;
 /// Wrong passwords of one address under one name before it has to pause.
 pub const FAILURES_WITHOUT_PAUSE: u32 = 5;
 /// The first pause; each further wrong password doubles it.
@@ -158,3 +168,11 @@ pub const ARGON2_PASSES_MAX: u32 = 16;
 pub const PROXY_HEADER_BYTES_MAX: u16 = 2048;
 /// How long the header of the PROXY protocol, or a TLS or WebSocket handshake may take.
 pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+
+/// How many files and sockets this process may have open; `None`: the system does not say.
+#[must_use]
+pub fn open_files_max() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    files.split_whitespace().next()?.parse().ok()
+}

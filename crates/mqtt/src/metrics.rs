@@ -39,6 +39,8 @@ pub struct Metrics {
     pub accepts_too_fast: Count,
     /// CONNECTs refused because their address sends too many a second.
     pub connects_too_fast: Count,
+    /// CONNECTs whose password was not compared: too many wrong ones of their address, or under their name there.
+    pub passwords_held_back: Count,
     /// Connections closed because of what the client did wrong.
     pub protocol_errors: Count,
     /// Sessions taken over by a newer connection.

@@ -8,6 +8,7 @@ use super::codec::Reason;
 use super::limits::{
     ACCEPT_RATE_PER_ADDRESS_MAX, BUFFERED_BYTES_MAX, CONNECT_RATE_PER_ADDRESS_MAX, CONNECTING_MAX,
     CONNECTING_PER_ADDRESS_MAX, CONNECTIONS_MAX, INBOUND_INFLIGHT_MAX, PACKET_BYTES_MAX, SESSION_EXPIRY_MAX_S,
+    open_files_max,
 };
 
 /// What becomes of a message of a shared subscription while none of its members is connected (MQTT 5, 4.8.2, leaves it
@@ -70,7 +71,8 @@ impl Default for Settings {
             buffered_bytes_max: BUFFERED_BYTES_MAX,
             connections_max: CONNECTIONS_MAX,
             connecting_max: CONNECTING_MAX,
-            connecting_per_address_max: CONNECTING_PER_ADDRESS_MAX,
+            connecting_per_address_max: open_files_max()
+                .map_or(CONNECTING_PER_ADDRESS_MAX, |files| CONNECTING_PER_ADDRESS_MAX.min(files / 4)),
             accept_rate_per_address_max: ACCEPT_RATE_PER_ADDRESS_MAX,
             connect_rate_per_address_max: CONNECT_RATE_PER_ADDRESS_MAX,
             proxy_protocol: false,

@@ -1,5 +1,7 @@
 //! Events as documents.
 
+use std::num::NonZeroU32;
+
 use super::allocation::demand;
 use super::tenant::quota;
 use super::{effects, instant, properties};
@@ -25,6 +27,7 @@ pub(in crate::http) fn event(fact: &Fact) -> EventDocument {
     let actor = fact.actor.as_ref().map(|actor| EventActor {
         name: actor.name.to_string(),
         address: actor.address.map(|address| address.to_string()),
+        token: actor.token.as_ref().map(ToString::to_string),
     });
     EventDocument { sequence: fact.sequence.0, at: instant(fact.at), kind: data.kind(), actor, data }
 }
@@ -108,6 +111,7 @@ fn data(fact: &Fact) -> EventData {
             tenant: TenantSettings {
                 id: tenant.name.to_string(),
                 quotas: tenant.terms.quotas.iter().map(quota).collect(),
+                max_requests_per_s: tenant.terms.requests_max_per_s.map(NonZeroU32::get),
                 weight: tenant.terms.weight.get(),
                 aggregators: tenant.terms.aggregators.iter().map(ToString::to_string).collect(),
             },

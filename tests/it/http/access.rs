@@ -228,6 +228,10 @@ async fn events_name_who_had_them_decided() {
     let events = with(&service, token, "GET", "/v1/events", "").await.json();
     let who: Vec<_> = events["items"].as_array().unwrap().iter().map(|event| event["actor"]["name"].clone()).collect();
     assert_eq!(who, [json!("administrator"), json!("night shift")]);
+    assert_eq!(
+        (&events["items"][0]["actor"]["token"], &events["items"][1]["actor"]["token"]),
+        (&Value::Null, &made["id"])
+    );
     let own = with(&service, token, "GET", "/v1/events?actor=night%20shift", "").await.json();
     assert_eq!(own["items"].as_array().unwrap().len(), 1);
     assert_eq!(own["items"][0]["kind"], "allocation_admitted");

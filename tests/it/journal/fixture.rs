@@ -97,6 +97,7 @@ impl World {
         let actor = self.dice.maybe(|dice| Actor {
             name: name(TENANTS[dice.small::<usize>(2)]),
             address: dice.maybe(|_| "2001:db8::7".parse().unwrap()),
+            token: dice.maybe(|_| name("00ff a2")),
         });
         Some(Happened { fact: Fact::of(recorded, &self.state).by(actor.map(Arc::new)), before, past })
     }

@@ -160,6 +160,27 @@ impl World {
     }
 }
 
+/// Names can be invented; those that are known go on, and a place is free once an aggregator is forgotten.
+#[test]
+fn there_are_no_more_aggregators_than_the_settings_allow() {
+    let mut world = World::new(&[("a-b", 100 * MBPS)], SchedulerSettings { aggregators_max: 2, ..settings() });
+    let report = |world: &mut World, id: &str| {
+        world.now = Millis(world.now.0 + 1);
+        let metadata = world.metadata("a", &[(0, MBPS, "b")]);
+        world.report(id, metadata)
+    };
+    assert!(report(&mut world, "one").is_ok() && report(&mut world, "two").is_ok());
+    let full = Err(ReportRejection::TooMany { what: "aggregators", max: 2 });
+    assert_eq!(report(&mut world, "three"), full);
+    assert!(report(&mut world, "two").is_ok());
+    world.check(&["one", "two", "three"]);
+    for _ in 0..=kernel::scheduler::engine::SHOWN_LEASES {
+        world.pass(10_000);
+    }
+    assert!(report(&mut world, "three").is_ok());
+    assert!(SchedulerSettings { aggregators_max: 0, ..settings() }.check().is_err());
+}
+
 #[test]
 fn a_report_becomes_allocations_and_rates() {
     let mut world = World::new(&[("a-b", 100 * MBPS), ("b-c", 100 * MBPS)], settings());

@@ -1,5 +1,5 @@
-// An OpenID provider, and tokens of it, right and wrong. Prints a line of JSON: its issuer and the tokens by name. Each line on
-// standard input changes its key; then it prints a token of the new one.
+// An OpenID provider, and tokens of it, right and wrong. Prints a line of JSON: its issuer and the tokens by name. A line on
+// standard input changes its key, and it prints a token of the new one; "soon" has it print one that ends in some seconds.
 import { createInterface } from "node:readline";
 import { SignJWT, exportJWK, generateKeyPair } from "jose";
 import { OAuth2Server } from "oauth2-mock-server";
@@ -48,7 +48,12 @@ const wrong = {
 const right = { es256: await token(first.kid), rs256: await token(rsa.kid) };
 console.log(JSON.stringify({ issuer, right, wrong, jwk: await exportJWK(other.publicKey) }));
 
-for await (const _ of createInterface({ input: process.stdin })) {
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === "soon") {
+    // Clocks may differ by 30 seconds, so that it is over by 22 and good for 8 more.
+    console.log(JSON.stringify({ soon: await token(first.kid, { exp: Math.floor(Date.now() / 1000) - 22 }) }));
+    continue;
+  }
   const next = await provider.issuer.keys.generate("ES256");
   console.log(JSON.stringify({ rotated: await token(next.kid) }));
 }

@@ -396,7 +396,7 @@ impl Client {
         self.get(self.url(&["v1", "tenants", name], &[])).await
     }
 
-    /// Makes a tenant, or gives it other quotas.
+    /// Makes a tenant, or sets its quotas, rate of requests, weight and aggregators anew.
     ///
     /// # Errors
     /// A quota is impossible, or the service does not answer.

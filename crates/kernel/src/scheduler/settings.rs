@@ -6,6 +6,8 @@ use crate::units::{PPM, Share};
 
 /// The longest lease, drain time or interval: a day.
 pub const DURATION_MAX_MS: u64 = 86_400_000;
+/// The most aggregators at once, whatever the settings.
+pub const AGGREGATORS_MAX: u32 = 100_000;
 /// The largest weight of a level.
 pub const WEIGHT_MAX: u32 = 1_000_000;
 
@@ -48,6 +50,8 @@ pub struct SchedulerSettings {
     pub lease_ms: u64,
     /// Rates have `2^step_bits` steps to the doubling.
     pub step_bits: u32,
+    /// The most aggregators at once.
+    pub aggregators_max: u32,
 }
 
 /// An invalid setting.
@@ -98,6 +102,7 @@ impl Default for SchedulerSettings {
             lower_by: percent(10),
             lease_ms: 10_000,
             step_bits: 6,
+            aggregators_max: AGGREGATORS_MAX,
         }
     }
 }
@@ -119,6 +124,7 @@ impl SchedulerSettings {
         within("lease_ms", self.lease_ms, 10, DURATION_MAX_MS)?;
         within("floor_bps", self.floor_bps, 1, super::RATE_MAX_BPS)?;
         within("step_bits", u64::from(self.step_bits), 1, 20)?;
+        within("aggregators_max", u64::from(self.aggregators_max), 1, u64::from(AGGREGATORS_MAX))?;
         if self.boost_below > self.boost_above {
             let (below_ppm, above_ppm) = (self.boost_below.as_ppm(), self.boost_above.as_ppm());
             return Err(SettingsError::BoostInverted { below_ppm, above_ppm });

@@ -5,26 +5,28 @@
 //! time, because each costs much memory on purpose.
 
 mod acl;
+mod comparison;
 mod policy;
+mod principal;
 mod throttle;
 mod users;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::Semaphore;
-
 pub use acl::{RuleError, Rules};
-pub use policy::AccessPolicy;
+pub use policy::{AccessPolicy, Admission, KnownClient};
+pub use principal::Principal;
 pub use users::{HashError, UserError, Users, hash_line};
 
+use comparison::Comparisons;
+use principal::Credential;
 use throttle::Throttle;
 
 use super::codec::Reason;
-use super::limits::{ACCESS_FILE_BYTES_MAX, PASSWORDS_AT_A_TIME, PASSWORDS_WAITING_MAX};
+use super::limits::ACCESS_FILE_BYTES_MAX;
 
 /// Whether clients without a user name are let in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,8 +84,7 @@ pub struct Access {
     /// `None`: no file, so that everything is allowed.
     rules: Option<Arc<Rules>>,
     policy: Option<Arc<dyn AccessPolicy>>,
-    comparing: Arc<Semaphore>,
-    waiting: Semaphore,
+    comparisons: Comparisons,
     throttle: Throttle,
 }
 
@@ -91,11 +92,6 @@ impl Default for Access {
     fn default() -> Access {
         Access::new(Anonymous::default(), None, None)
     }
-}
-
-/// Half of the processors, so that who sends wrong passwords takes no more than that from everybody else.
-fn passwords_at_a_time() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2).clamp(1, PASSWORDS_AT_A_TIME)
 }
 
 impl Access {
@@ -107,8 +103,7 @@ impl Access {
             users: users.map(Arc::new),
             rules: rules.map(Arc::new),
             policy: None,
-            comparing: Arc::new(Semaphore::new(passwords_at_a_time())),
-            waiting: Semaphore::new(PASSWORDS_WAITING_MAX),
+            comparisons: Comparisons::default(),
             throttle: Throttle::default(),
         }
     }
@@ -138,38 +133,70 @@ impl Access {
         password: Option<&[u8]>,
         from: Option<SocketAddr>,
     ) -> Result<Principal, Reason> {
-        let policy = self.policy.clone();
-        let principal = |user| Principal { user, rules: self.rules.clone(), policy, credential: None };
         let Some(name) = name else {
-            return if self.admits_anonymous(from) { Ok(principal(None)) } else { Err(Reason::NotAuthorized) };
+            return if self.admits_anonymous(from) { Ok(self.principal(None)) } else { Err(Reason::NotAuthorized) };
         };
-        if let Some(known) = password.and_then(|password| self.verified(name, password)) {
-            return Ok(known);
+        if let (Some(policy), Some(password)) = (&self.policy, password.filter(|password| !password.is_empty()))
+            && let Some(known) = policy.admit(password, from).await
+        {
+            return Ok(self.known(known, Credential::Password(Arc::from(password))));
         }
         let Some(users) = &self.users else {
             // Without a file of users a name proves nothing: the client is anonymous.
-            return if self.admits_anonymous(from) { Ok(principal(None)) } else { Err(Reason::BadUserNameOrPassword) };
+            let is_admitted = self.admits_anonymous(from);
+            return if is_admitted { Ok(self.principal(None)) } else { Err(Reason::BadUserNameOrPassword) };
         };
-        let Some(_slot) = self.throttle.begin(name, from, Instant::now()) else {
+        match self.compare(users, name, password.unwrap_or_default(), from).await? {
+            true => Ok(self.principal(Some(Arc::from(name)))),
+            false => Err(Reason::BadUserNameOrPassword),
+        }
+    }
+
+    /// Whether this is the user's password, unless it may not be tried now. One that was right before costs nothing, so that
+    /// wrong ones of the same address do not keep it out; but no pause is passed by guessing it.
+    async fn compare(
+        &self,
+        users: &Arc<Users>,
+        name: &str,
+        password: &[u8],
+        from: Option<SocketAddr>,
+    ) -> Result<bool, Reason> {
+        let now = Instant::now();
+        if self.throttle.is_paused(name, from, now) {
+            return Err(Reason::ConnectionRateExceeded);
+        }
+        let recalled = users.recall(name, password);
+        if recalled == Some(true) {
+            self.throttle.on_right(name, from);
+            return Ok(true);
+        }
+        let Some(_slot) = self.throttle.begin(from, now) else {
+            if recalled == Some(false) {
+                self.throttle.on_wrong(name, from, now);
+            }
             return Err(Reason::ConnectionRateExceeded);
         };
-        let Ok(_place) = self.waiting.try_acquire() else { return Err(Reason::ServerBusy) };
-        let Ok(permit) = Arc::clone(&self.comparing).acquire_owned().await else { return Err(Reason::ServerBusy) };
-        let (users, given) = (Arc::clone(users), password.unwrap_or_default().to_vec());
-        let asked: Arc<str> = Arc::from(name);
-        let name = Arc::clone(&asked);
-        let matches = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            users.matches(&name, &given)
-        });
-        let matches = matches.await;
-        if let Ok(is_right) = matches {
-            self.throttle.finish(&asked, from, is_right, Instant::now());
+        let (known, user, given) = (Arc::clone(users), name.to_owned(), password.to_vec());
+        let compared = self.comparisons.run(move || known.matches(&user, &given)).await;
+        match compared {
+            Ok(true) => self.throttle.on_right(name, from),
+            Ok(false) => self.throttle.on_wrong(name, from, Instant::now()),
+            Err(_) => {}
         }
-        match matches {
-            Ok(true) => Ok(principal(Some(asked))),
-            Ok(false) => Err(Reason::BadUserNameOrPassword),
-            Err(_) => Err(Reason::ServerUnavailable),
+        if compared != Ok(false) {
+            self.throttle.give_back(from);
+        }
+        compared
+    }
+
+    /// A client that the files decide on.
+    fn principal(&self, user: Option<Arc<str>>) -> Principal {
+        Principal {
+            user,
+            is_among_users: self.users.is_some(),
+            rules: self.rules.clone(),
+            policy: self.policy.clone(),
+            credential: None,
         }
     }
 
@@ -181,36 +208,29 @@ impl Access {
     }
 
     fn certified(&self, certificate: &Arc<[u8]>) -> Option<Principal> {
-        let (user, rules) = self.policy.as_ref()?.identify(certificate)?;
-        Some(Principal {
-            user: Some(user),
-            rules: Some(Arc::new(rules)),
-            policy: self.policy.clone(),
-            credential: Some(Credential::Certificate(Arc::clone(certificate))),
-        })
+        let known = self.policy.as_ref()?.identify(certificate)?;
+        Some(self.known(known, Credential::Certificate(Arc::clone(certificate))))
     }
 
-    /// Whoever the embedding program knows by this password.
-    fn verified(&self, name: &str, password: &[u8]) -> Option<Principal> {
-        let rules = self.policy.as_ref().filter(|_| !password.is_empty())?.verify(password)?;
-        Some(Principal {
-            user: Some(Arc::from(name)),
-            rules: Some(Arc::new(rules)),
-            policy: self.policy.clone(),
-            credential: Some(Credential::Password(Arc::from(password))),
-        })
+    /// A client that the embedding program knows. It is called what the program says, whatever name it gives: sessions belong to
+    /// names.
+    fn known(&self, (user, rules): KnownClient, credential: Credential) -> Principal {
+        Principal { rules: Some(Arc::new(rules)), credential: Some(credential), ..self.principal(Some(user)) }
     }
 
     /// A principal under these rules; `None`: its user is not known any more.
     pub(crate) fn renew(&self, before: &Principal) -> Option<Principal> {
-        match (&before.credential, before.user.as_deref()) {
-            (Some(Credential::Password(password)), Some(user)) => return self.verified(user, password),
-            (Some(Credential::Certificate(certificate)), _) => return self.certified(certificate),
-            _ => {}
+        match &before.credential {
+            Some(credential @ Credential::Password(password)) => {
+                let known = self.policy.as_ref()?.verify(password)?;
+                return Some(self.known(known, credential.clone()));
+            }
+            Some(Credential::Certificate(certificate)) => return self.certified(certificate),
+            None => {}
         }
         let is_known = |user| self.users.as_ref().is_none_or(|users| users.contains(user));
         let is_admitted = before.user().is_none_or(is_known);
-        is_admitted.then(|| Principal { rules: self.rules.clone(), policy: self.policy.clone(), ..before.clone() })
+        is_admitted.then(|| self.principal(before.user.clone()))
     }
 
     fn admits_anonymous(&self, from: Option<SocketAddr>) -> bool {
@@ -232,64 +252,6 @@ fn text(path: &Path) -> Result<String, AccessError> {
         return Err(AccessError::TooLong { path: path.to_owned() });
     }
     Ok(text)
-}
-
-/// An admitted client.
-#[derive(Clone)]
-pub struct Principal {
-    user: Option<Arc<str>>,
-    rules: Option<Arc<Rules>>,
-    policy: Option<Arc<dyn AccessPolicy>>,
-    /// By which the embedding program knows it.
-    credential: Option<Credential>,
-}
-
-/// What the embedding program knows a client by.
-#[derive(Clone)]
-enum Credential {
-    Password(Arc<[u8]>),
-    Certificate(Arc<[u8]>),
-}
-
-impl fmt::Debug for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Principal").field("user", &self.user).finish_non_exhaustive()
-    }
-}
-
-impl Principal {
-    /// The user's name, if it was proved.
-    #[must_use]
-    pub fn user(&self) -> Option<&str> {
-        self.user.as_deref()
-    }
-
-    /// Whether there are topics that it may not receive.
-    pub(crate) fn is_restricted(&self) -> bool {
-        self.rules.is_some()
-    }
-
-    /// Whether the client of this name may publish there.
-    #[must_use]
-    pub fn may_publish(&self, client: &str, topic: &str) -> bool {
-        let is_own = |policy: &Arc<dyn AccessPolicy>| match (&self.rules, self.user()) {
-            (None, Some(user)) => policy.is_own(user, topic),
-            _ => true,
-        };
-        self.policy.as_ref().is_none_or(|policy| !policy.is_reserved(topic) && is_own(policy))
-            && self.rules.as_ref().is_none_or(|rules| rules.may_publish(self.user(), client, topic))
-    }
-
-    /// Whether a publication there is what it has to be.
-    pub(crate) fn finds_well_formed(&self, topic: &str, payload: &[u8]) -> bool {
-        self.policy.as_ref().is_none_or(|policy| policy.is_well_formed(topic, payload))
-    }
-
-    /// Whether the client of this name may receive everything that this filter (not a shared one) matches.
-    #[must_use]
-    pub fn may_subscribe(&self, client: &str, filter: &str) -> bool {
-        self.rules.as_ref().is_none_or(|rules| rules.may_subscribe(self.user(), client, filter))
-    }
 }
 
 #[cfg(test)]
@@ -332,33 +294,51 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn wrong_passwords_of_an_address_do_not_keep_out_who_came_in_before() {
+        let lines: String = ["alice", "bob"].map(|name| hash_line(name, b"secret").unwrap() + "\n").concat();
+        let access = Access::new(Anonymous::Never, Some(Users::parse(&lines).unwrap()), None);
+        let far = address("192.0.2.1:1");
+        assert!(access.admit(Some("alice"), Some(b"secret"), far).await.is_ok());
+        let now = Instant::now();
+        while access.throttle.begin(far, now).is_some() {}
+        assert!(access.admit(Some("alice"), Some(b"secret"), far).await.is_ok());
+        assert_eq!(access.admit(Some("bob"), Some(b"secret"), far).await.unwrap_err(), Reason::ConnectionRateExceeded);
+        assert!(access.admit(Some("bob"), Some(b"secret"), address("192.0.2.2:1")).await.is_ok());
+        // The password that is known cannot be guessed without pauses.
+        for _ in 0..=crate::limits::FAILURES_WITHOUT_PAUSE {
+            assert!(access.admit(Some("alice"), Some(b"guess"), far).await.is_err());
+        }
+        assert!(access.admit(Some("alice"), Some(b"secret"), far).await.is_err());
+    }
+
     /// Knows one password and one certificate; a user may publish under its own name.
     #[derive(Debug)]
     struct Own;
 
     impl AccessPolicy for Own {
-        fn verify(&self, password: &[u8]) -> Option<Rules> {
-            (password == b"token").then(|| Rules::parse("topic write of/token\n").unwrap())
+        fn verify(&self, password: &[u8]) -> Option<KnownClient> {
+            (password == b"token").then(|| ("token".into(), Rules::parse("topic write of/token\n").unwrap()))
         }
 
         fn knows_certificates(&self) -> bool {
             true
         }
 
-        fn identify(&self, certificate: &[u8]) -> Option<(Arc<str>, Rules)> {
+        fn identify(&self, certificate: &[u8]) -> Option<KnownClient> {
             (certificate == b"plant").then(|| ("plant".into(), Rules::parse("topic write of/plant\n").unwrap()))
         }
 
-        fn is_own(&self, user: &str, topic: &str) -> bool {
-            topic.ends_with(user)
+        fn is_own(&self, user: Option<&str>, topic: &str) -> bool {
+            user.is_some_and(|user| topic.ends_with(user))
         }
 
         fn is_reserved(&self, topic: &str) -> bool {
             topic == "reserved"
         }
 
-        fn is_well_formed(&self, _topic: &str, _payload: &[u8]) -> bool {
-            true
+        fn check_payload(&self, _topic: &str, _payload: &[u8]) -> Result<(), String> {
+            Ok(())
         }
     }
 
@@ -374,10 +354,16 @@ mod tests {
         let nobody: Arc<[u8]> = Arc::from(&b"nobody"[..]);
         assert_eq!(access.admit_certificate(&nobody).unwrap().unwrap_err(), Reason::NotAuthorized);
         let by_token = access.admit(Some("any"), Some(b"token"), far).await.unwrap();
+        assert_eq!(by_token.user(), Some("token"));
         assert!(by_token.may_publish("c", "of/token") && !by_token.may_publish("c", "of/any"));
         // A client for which there are no rules may use its own topics, and those without an owner.
         let alice = access.admit(Some("alice"), Some(b"secret"), far).await.unwrap();
         assert!(alice.may_publish("c", "of/alice") && !alice.may_publish("c", "of/plant"));
+        // Where users have names, a client without one owns nothing; where none have, everything is anybody's.
+        let here = Access::new(Anonymous::Loopback, None, None).with_policy(Arc::new(Own));
+        let unnamed = here.admit(None, None, address("127.0.0.1:1")).await.unwrap();
+        assert!(unnamed.may_publish("c", "of/alice") && !unnamed.may_publish("c", "reserved"));
+        assert!(!access.principal(None).may_publish("c", "of/alice"));
         for principal in [&by_certificate, &by_token, &alice] {
             assert!(!principal.may_publish("c", "reserved"));
             assert_eq!(access.renew(principal).unwrap().user(), principal.user());

@@ -1,37 +1,54 @@
 //! What the program that embeds a broker decides besides the files of users and rules.
 
 use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::Rules;
 
+/// What a client is called that the embedding program knows, and its rules.
+pub type KnownClient = (Arc<str>, Rules);
+
+/// The answer to a password that may have to be looked up.
+pub type Admission<'a> = Pin<Box<dyn Future<Output = Option<KnownClient>> + Send + 'a>>;
+
 /// Decisions of the embedding program. They are asked for on the way of every connection and publication, so that they
-/// neither wait nor block.
+/// neither wait nor block, but for the password of a client that connects.
 pub trait AccessPolicy: fmt::Debug + Send + Sync {
-    /// The rules of whoever shows this password under any name; `None`: it is none that the program knows, and the files
-    /// decide. Asked again when the access rules are replaced.
-    fn verify(&self, password: &[u8]) -> Option<Rules>;
+    /// The client that connects from this address (`None`: inside this process) and shows this password under any name;
+    /// `None`: the program does not know it, and the files decide.
+    fn admit<'a>(&'a self, password: &'a [u8], _from: Option<SocketAddr>) -> Admission<'a> {
+        Box::pin(std::future::ready(self.verify(password)))
+    }
+
+    /// The connected client that came in by this password; `None`: it is good no longer. Asked when the access rules are
+    /// replaced.
+    fn verify(&self, password: &[u8]) -> Option<KnownClient>;
 
     /// Whether certificates of clients are principals: then a client that shows one, and no password, is whose that is.
     fn knows_certificates(&self) -> bool {
         false
     }
 
-    /// What the client that has proved this certificate (X.509 in DER) to be its own is called, and its rules; `None`: it is
-    /// nobody's, or no longer. Asked again when the access rules are replaced.
-    fn identify(&self, _certificate: &[u8]) -> Option<(Arc<str>, Rules)> {
+    /// The client that has proved this certificate (X.509 in DER) to be its own; `None`: it is of no client, or no longer. Asked
+    /// again when the access rules are replaced.
+    fn identify(&self, _certificate: &[u8]) -> Option<KnownClient> {
         None
     }
 
-    /// Whether a user that was proved, and for whom there are no rules, may publish there.
-    fn is_own(&self, _user: &str, _topic: &str) -> bool {
+    /// Whether a user that was proved, and for whom there are no rules, may publish there; `None`: a client without a name where
+    /// others have names that are proved.
+    fn is_own(&self, _user: Option<&str>, _topic: &str) -> bool {
         true
     }
 
     /// Whether nobody but clients inside the process publishes there.
     fn is_reserved(&self, topic: &str) -> bool;
 
-    /// Whether a publication there is what it has to be; if not, it is refused with Payload Format Invalid
-    /// (MQTT 5 section 2.4).
-    fn is_well_formed(&self, topic: &str, payload: &[u8]) -> bool;
+    /// That a publication there is what it has to be.
+    ///
+    /// # Errors
+    /// The reason why it is not: it is refused with Payload Format Invalid (MQTT 5 section 2.4), and the client told the reason.
+    fn check_payload(&self, topic: &str, payload: &[u8]) -> Result<(), String>;
 }

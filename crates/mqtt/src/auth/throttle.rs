@@ -1,14 +1,15 @@
-//! How often passwords may be tried: so many of one address at a time, and with longer and longer pauses where one address
-//! fails again and again under one name. The right password of another client does not wait for either.
+//! How often passwords may be tried: so many of one address at a time, so many wrong ones of it a second, and with longer and
+//! longer pauses where it fails again and again under one name. The right password of another address does not wait for any.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::address::{AddressSlot, AddressSlots, client_address};
+use crate::address::{AddressRates, AddressSlot, AddressSlots, client_address};
 use crate::limits::{FAILURE_MEMORY, PASSWORDS_WAITING_PER_ADDRESS_MAX};
 use crate::limits::{FAILURE_PAUSE_MAX, FAILURE_PAUSE_MIN, FAILURES_KEPT_MAX, FAILURES_WITHOUT_PAUSE};
+use crate::limits::{WRONG_PASSWORDS_BURST, WRONG_PASSWORDS_PER_ADDRESS_MAX};
 
 /// Failed tries by address and name.
 type Failures = HashMap<(IpAddr, Box<str>), Failure>;
@@ -23,12 +24,18 @@ struct Failure {
 #[derive(Debug)]
 pub(super) struct Throttle {
     slots: Arc<AddressSlots>,
+    /// Of wrong passwords, whatever the names: each comparison costs a core some ten milliseconds.
+    wrong: AddressRates,
     failures: Mutex<Failures>,
 }
 
 impl Default for Throttle {
     fn default() -> Self {
-        Self { slots: AddressSlots::new(PASSWORDS_WAITING_PER_ADDRESS_MAX), failures: Mutex::default() }
+        Self {
+            slots: AddressSlots::new(PASSWORDS_WAITING_PER_ADDRESS_MAX),
+            wrong: AddressRates::new(WRONG_PASSWORDS_PER_ADDRESS_MAX, WRONG_PASSWORDS_BURST),
+            failures: Mutex::default(),
+        }
     }
 }
 
@@ -37,26 +44,35 @@ impl Throttle {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a try; `None`: too early, or too many at a time.
-    pub(super) fn begin(&self, name: &str, from: Option<SocketAddr>, now: Instant) -> Option<AddressSlot> {
-        if let Some(from) = from {
-            let known = self.lock().get(&(client_address(from), name.into())).copied();
-            if known.is_some_and(|failure| now < failure.until) {
-                return None;
-            }
-        }
-        self.slots.take(from)
+    /// Whether the name has to pause at this address.
+    pub(super) fn is_paused(&self, name: &str, from: Option<SocketAddr>, now: Instant) -> bool {
+        let Some(from) = from else { return false };
+        self.lock().get(&(client_address(from), name.into())).is_some_and(|failure| now < failure.until)
     }
 
-    /// Notes the result of a try.
-    pub(super) fn finish(&self, name: &str, from: Option<SocketAddr>, is_right: bool, now: Instant) {
+    /// A place for a comparison; `None`: too many wrong passwords lately, or too many at a time. Each counts as wrong until it
+    /// turns out to be right.
+    pub(super) fn begin(&self, from: Option<SocketAddr>, now: Instant) -> Option<AddressSlot> {
+        let slot = self.slots.take(from)?;
+        self.wrong.admit(from, now).then_some(slot)
+    }
+
+    /// A comparison that began has found the password right, or was not made.
+    pub(super) fn give_back(&self, from: Option<SocketAddr>) {
+        self.wrong.give_back(from);
+    }
+
+    /// The password was right.
+    pub(super) fn on_right(&self, name: &str, from: Option<SocketAddr>) {
+        let Some(from) = from else { return };
+        self.lock().remove(&(client_address(from), name.into()));
+    }
+
+    /// The password was wrong.
+    pub(super) fn on_wrong(&self, name: &str, from: Option<SocketAddr>, now: Instant) {
         let Some(from) = from else { return };
         let key = (client_address(from), name.into());
         let mut failures = self.lock();
-        if is_right {
-            failures.remove(&key);
-            return;
-        }
         if failures.len() >= FAILURES_KEPT_MAX {
             failures.retain(|_, failure| now < failure.until);
         }
@@ -82,27 +98,28 @@ fn pause(more: u32) -> Duration {
 mod tests {
     use super::*;
 
+    fn from(text: &str) -> Option<SocketAddr> {
+        Some(text.parse().unwrap())
+    }
+
     #[test]
     fn failures_pause_one_name_of_one_address() {
         let (throttle, mut now) = (Throttle::default(), Instant::now());
-        let from = |text: &str| Some(text.parse().unwrap());
         let bad = from("192.0.2.1:1");
         let mut tries = 0;
-        while throttle.begin("alice", bad, now).is_some() {
-            throttle.finish("alice", bad, false, now);
+        while !throttle.is_paused("alice", bad, now) {
+            throttle.on_wrong("alice", bad, now);
             tries += 1;
         }
         assert_eq!(tries, FAILURES_WITHOUT_PAUSE + 1);
-        assert!(
-            throttle.begin("bob", bad, now).is_some() && throttle.begin("alice", from("192.0.2.2:1"), now).is_some()
-        );
+        assert!(!throttle.is_paused("bob", bad, now) && !throttle.is_paused("alice", from("192.0.2.2:1"), now));
         now += FAILURE_PAUSE_MIN;
-        assert!(throttle.begin("alice", bad, now).is_some());
-        throttle.finish("alice", bad, false, now);
+        assert!(!throttle.is_paused("alice", bad, now));
+        throttle.on_wrong("alice", bad, now);
         now += FAILURE_PAUSE_MIN;
-        assert!(throttle.begin("alice", bad, now).is_none());
+        assert!(throttle.is_paused("alice", bad, now));
         now += FAILURE_PAUSE_MIN;
-        throttle.finish("alice", bad, true, now);
+        throttle.on_right("alice", bad);
         assert!(throttle.lock().is_empty());
         assert_eq!(pause(u32::MAX), FAILURE_PAUSE_MAX);
     }
@@ -110,9 +127,24 @@ mod tests {
     #[test]
     fn one_address_does_not_take_every_place() {
         let (throttle, now) = (Throttle::default(), Instant::now());
-        let bad = Some("192.0.2.1:1".parse().unwrap());
-        let held: Vec<_> = (0..).map_while(|_| throttle.begin("alice", bad, now)).collect();
-        assert_eq!(held.len(), PASSWORDS_WAITING_PER_ADDRESS_MAX);
-        assert!(throttle.begin("bob", Some("192.0.2.2:1".parse().unwrap()), now).is_some());
+        let bad = from("192.0.2.1:1");
+        let held: Vec<_> = (0..).map_while(|_| throttle.begin(bad, now)).collect();
+        assert!(held.len() <= PASSWORDS_WAITING_PER_ADDRESS_MAX);
+        assert!(throttle.begin(from("192.0.2.2:1"), now).is_some() && throttle.begin(None, now).is_some());
+    }
+
+    #[test]
+    fn wrong_passwords_of_an_address_are_so_many_a_second_under_all_names_and_right_ones_any() {
+        let (throttle, mut now) = (Throttle::default(), Instant::now());
+        let bad = from("192.0.2.1:1");
+        for _ in 0..1_000 {
+            assert!(throttle.begin(bad, now).is_some());
+            throttle.give_back(bad);
+        }
+        let tries = |now| (0..1_000).filter(|_| throttle.begin(bad, now).is_some()).count();
+        let most = usize::try_from(WRONG_PASSWORDS_PER_ADDRESS_MAX.get()).unwrap();
+        assert_eq!(tries(now), most * usize::try_from(WRONG_PASSWORDS_BURST.as_secs()).unwrap());
+        now += Duration::from_secs(1);
+        assert_eq!(tries(now), most);
     }
 }

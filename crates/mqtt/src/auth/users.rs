@@ -1,10 +1,12 @@
 //! Users and their argon2id hashes, one `name:hash` a line; `#` begins a comment.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use argon2::password_hash::rand_core::OsRng;
+use argon2::password_hash::rand_core::{OsRng, RngCore};
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Argon2, Params};
+use sha2::{Digest, Sha256};
 
 use crate::limits::{ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX, USERS_MAX};
 
@@ -53,6 +55,8 @@ pub struct Users {
     hashes: HashMap<String, String>,
     /// A hash that the password of an unknown user is compared with, so that it takes as long.
     decoy: String,
+    /// Passwords that were right.
+    proved: ProvedPasswords,
 }
 
 impl Users {
@@ -79,11 +83,16 @@ impl Users {
             }
         }
         let decoy = hash(b"nobody").unwrap_or_default();
-        Ok(Users { hashes, decoy })
+        Ok(Users { hashes, decoy, proved: ProvedPasswords::default() })
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
         self.hashes.contains_key(name)
+    }
+
+    /// Whether this is the user's password, if one was right before: at no cost. `None`: it has to be compared.
+    pub(super) fn recall(&self, name: &str, password: &[u8]) -> Option<bool> {
+        self.proved.recall(name, password)
     }
 
     /// Whether this is the user's password. Takes about ten milliseconds, for an unknown user as well: not for an async task.
@@ -92,7 +101,53 @@ impl Users {
         let known = self.hashes.get(name);
         let Ok(hash) = PasswordHash::new(known.unwrap_or(&self.decoy)) else { return false };
         let is_same = Argon2::default().verify_password(password, &hash).is_ok();
-        is_same && known.is_some()
+        let is_right = is_same && known.is_some();
+        if is_right {
+            self.proved.keep(name, password);
+        }
+        is_right
+    }
+}
+
+/// The password of each user that gave it, so that a client that comes again costs no comparison. They are held as digests under
+/// a key of this process, in memory alone.
+struct ProvedPasswords {
+    key: [u8; 32],
+    digests: Mutex<HashMap<Box<str>, [u8; 32]>>,
+}
+
+impl Default for ProvedPasswords {
+    fn default() -> Self {
+        let mut key = [0; 32];
+        OsRng.fill_bytes(&mut key);
+        Self { key, digests: Mutex::default() }
+    }
+}
+
+impl std::fmt::Debug for ProvedPasswords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProvedPasswords").finish_non_exhaustive()
+    }
+}
+
+impl ProvedPasswords {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, [u8; 32]>> {
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn digest(&self, password: &[u8]) -> [u8; 32] {
+        Sha256::new().chain_update(self.key).chain_update(password).finalize().into()
+    }
+
+    fn recall(&self, name: &str, password: &[u8]) -> Option<bool> {
+        let given = self.digest(password);
+        self.lock().get(name).map(|proved| *proved == given)
+    }
+
+    /// There are no more than users.
+    fn keep(&self, name: &str, password: &[u8]) {
+        let digest = self.digest(password);
+        self.lock().insert(name.into(), digest);
     }
 }
 
@@ -133,9 +188,12 @@ mod tests {
     fn lines_are_read() {
         let line = hash_line("alice", b"secret").unwrap();
         let users = Users::parse(&format!("# users\n\n  {line}  \n")).unwrap();
+        assert_eq!(users.recall("alice", b"secret"), None);
         assert!(users.matches("alice", b"secret"));
+        assert_eq!((users.recall("alice", b"secret"), users.recall("alice", b"wrong")), (Some(true), Some(false)));
         assert!(!users.matches("alice", b"secret "));
         assert!(!users.matches("nobody", b"nobody"));
+        assert_eq!(users.recall("nobody", b"nobody"), None);
         let twice = format!("{line}\n{line}");
         assert_eq!(Users::parse(&twice).unwrap_err(), UserError::Twice { line: 2 });
         assert_eq!(Users::parse("alice").unwrap_err(), UserError::Form { line: 1 });

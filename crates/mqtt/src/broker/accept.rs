@@ -178,7 +178,11 @@ async fn authorize(
     let certificate = from.certificate.as_ref().filter(|_| password.is_none());
     let principal = match certificate.and_then(|certificate| access.admit_certificate(certificate)) {
         Some(certified) => certified?,
-        None => access.admit(name, password, from.address).await?,
+        None => access.admit(name, password, from.address).await.inspect_err(|reason| {
+            if *reason == Reason::ConnectionRateExceeded {
+                replica.metrics.passwords_held_back.add(1);
+            }
+        })?,
     };
     let refusal = connect.will.as_ref().and_then(|will| refuse_topic(&principal, &agreed.client, &will.topic));
     refusal.map_or(Ok((agreed, principal)), Err)
@@ -193,14 +197,20 @@ async fn open_session<S: Stream>(
     mut agreed: NegotiatedConnect,
     principal: Principal,
 ) -> Option<Box<ConnectionTask<S>>> {
-    replica.hand_over(&agreed.client).await;
     let claim = agreed.claim(principal.user(), unix_ms());
-    let mut claimed = match tokio::time::timeout(CLAIM_WAIT, claim_session(&*replica.store, claim.clone())).await {
+    let claiming = async {
+        replica.hand_over(&agreed.client, principal.user()).await?;
+        claim_session(&*replica.store, claim.clone()).await
+    };
+    let mut claimed = match tokio::time::timeout(CLAIM_WAIT, claiming).await {
         Ok(Ok(claimed)) => claimed,
         refused => {
             replica.metrics.refused.add(1);
-            let is_full = matches!(refused, Ok(Err(StoreError::SessionsFull)));
-            let reason = if is_full { Reason::QuotaExceeded } else { Reason::ServerUnavailable };
+            let reason = match refused {
+                Ok(Err(StoreError::SessionsFull)) => Reason::QuotaExceeded,
+                Ok(Err(StoreError::NotOwner)) => Reason::NotAuthorized,
+                _ => Reason::ServerUnavailable,
+            };
             let ConnectionTerms { version, packet_max_bytes, .. } = agreed.terms;
             send_connack(stream, &refusal_connack(reason), version, packet_max_bytes).await;
             return None;

@@ -31,7 +31,7 @@ pub use session_handle::{ConnectionOrigin, ConnectionStatus};
 use self::accept::ConnectionSource;
 use super::address::{AddressRates, AddressSlot, AddressSlots};
 use super::auth::Access;
-use super::limits::CLOSE_WAIT;
+use super::limits::{CLOSE_WAIT, RATE_BURST};
 use super::message::unix_ms;
 use super::metrics::{Metrics, RoutingSizes};
 use super::settings::Settings;
@@ -147,7 +147,7 @@ impl Broker {
     pub(crate) async fn start(store: Arc<dyn Store>, settings: Settings) -> Result<Self, StoreError> {
         let connect_permits = Arc::new(Semaphore::new(settings.connecting_max.min(Semaphore::MAX_PERMITS)));
         let address_slots = AddressSlots::new(settings.connecting_per_address_max);
-        let accept_rates = Arc::new(AddressRates::new(settings.accept_rate_per_address_max));
+        let accept_rates = Arc::new(AddressRates::new(settings.accept_rate_per_address_max, RATE_BURST));
         let replica = Arc::new(Replica::new(store, settings));
         replica.load_snapshot(replica.store.join(unix_ms()).await?);
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());

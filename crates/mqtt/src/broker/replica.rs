@@ -14,12 +14,12 @@ use super::session_handle::{Connection, SessionFilters, SessionRef};
 use crate::address::AddressRates;
 use crate::auth::Access;
 use crate::codec::Reason;
-use crate::limits::{HANDOVER_WAIT, SHARE_RELEASE_MEMBERS, SUBSCRIPTION_BYTES_MAX};
+use crate::limits::{HANDOVER_WAIT, RATE_BURST, SHARE_RELEASE_MEMBERS, SUBSCRIPTION_BYTES_MAX};
 use crate::message::{ClientId, Message, ReplicaId, UnixMs, unix_ms};
 use crate::metrics::{Metrics, RoutingSizes};
 use crate::router::{GrantedSubscription, Matches, NamedPage, RetainedMessages, Trie};
 use crate::settings::Settings;
-use crate::store::{ClaimedSession, RouteChange, RouteEvent, RoutingSnapshot, SessionState, Store};
+use crate::store::{ClaimedSession, RouteChange, RouteEvent, RoutingSnapshot, SessionState, Store, StoreError};
 
 /// One replica: the state that its connections share.
 pub(crate) struct Replica {
@@ -56,7 +56,7 @@ impl Replica {
             store,
             access: RwLock::new(Arc::clone(&settings.access)),
             refusal_log: LogLimit::default(),
-            connect_rates: AddressRates::new(settings.connect_rate_per_address_max),
+            connect_rates: AddressRates::new(settings.connect_rate_per_address_max, RATE_BURST),
             rate_log: LogLimit::default(),
             settings,
             metrics: Arc::default(),
@@ -209,13 +209,20 @@ impl Replica {
     }
 
     /// Asks the older connection of a session here to end, and waits until it has handled what it received.
-    pub(crate) async fn hand_over(&self, client: &ClientId) {
+    ///
+    /// # Errors
+    /// It is another user's.
+    pub(crate) async fn hand_over(&self, client: &ClientId, user: Option<&str>) -> Result<(), StoreError> {
         let connection = self.session(client).and_then(|session| session.lock().connection.clone());
-        let Some(Connection::Client(old)) = connection else { return };
+        let Some(Connection::Client(old)) = connection else { return Ok(()) };
+        if old.user().is_some_and(|owner| Some(owner) != user) {
+            return Err(StoreError::NotOwner);
+        }
         if old.close(Reason::SessionTakenOver) {
             self.metrics.taken_over.add(1);
         }
         let _ = tokio::time::timeout(HANDOVER_WAIT, old.wait_for_detach()).await;
+        Ok(())
     }
 
     /// Removes a connection that has ended; the session remains if it is lasting.

@@ -254,6 +254,11 @@ impl ClientConnection {
         Arc::new(Self { holder, origin, queue: Mutex::new(queue) })
     }
 
+    /// The user that the client proved to be.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.origin.user.as_deref()
+    }
+
     /// What operators are told.
     pub(crate) fn status(&self) -> ConnectionStatus {
         let OutboxSizes { inflight, waiting_messages, waiting_bytes } = self.lock().outbox.sizes();

@@ -45,7 +45,9 @@ pub(crate) fn negotiate(connect: &Connect, limits: &ServerLimits) -> Result<Nego
         return Err(Reason::BadAuthenticationMethod);
     }
     let version = connect.version;
-    if connect.client_id.len() > CLIENT_ID_BYTES_MAX {
+    // Operators find sessions by paths, where `.` and `..` are no names; only ids of letters and digits have to be taken
+    // [MQTT-3.1.3-5].
+    if connect.client_id.len() > CLIENT_ID_BYTES_MAX || matches!(&*connect.client_id, "." | "..") {
         return Err(Reason::ClientIdNotValid);
     }
     let assigned = connect.client_id.is_empty().then(|| format!("auto-{:016x}", random()));
@@ -71,6 +73,8 @@ pub(crate) fn negotiate(connect: &Connect, limits: &ServerLimits) -> Result<Nego
         packet_max_bytes: asked.packet_max_bytes.map_or(u32::MAX, NonZeroU32::get),
         alias_max: asked.topic_alias_max.unwrap_or(0).min(OUTBOUND_ALIASES_MAX),
         lasting: expiry_s > 0,
+        // A client that says nothing is told (3.1.2.11.7).
+        tells_reasons: version == Version::V5 && asked.request_problem_information != Some(false),
     };
     let properties = ConnackProperties {
         session_expiry_s: (version == Version::V5 && wanted_s != expiry_s).then_some(expiry_s),

@@ -58,6 +58,9 @@ pub enum StoreError {
     /// There are as many sessions as there may be, in all or of the user.
     #[error("no room for another session")]
     SessionsFull,
+    /// The session belongs to another user.
+    #[error("the session belongs to another user")]
+    NotOwner,
     /// The replica is not known any more: it was away for longer than its lease.
     #[error("the lease of replica {0} was lost")]
     LeaseLost(ReplicaId),

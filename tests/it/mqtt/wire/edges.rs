@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 
-use mqtt::auth::{Access, Anonymous, Rules, Users, hash_line};
+use mqtt::auth::{Access, AccessPolicy, Anonymous, KnownClient, Rules, Users, hash_line};
 use mqtt::codec::{Bytes, Packet, Reason, Version};
 use mqtt::transport::{ClientCertificates, Tls, TlsError};
 use mqtt::{Broker, Settings, Transport};
@@ -351,4 +351,75 @@ async fn limits_are_settings_that_connack_tells() {
     assert!(matches!(client.hear().await, Some(Packet::Pubrec(_))));
     let Some(Packet::Disconnect(end)) = client.hear().await else { panic!("no DISCONNECT") };
     assert_eq!(end.reason, Reason::ReceiveMaximumExceeded);
+}
+
+/// Neither while its client is connected nor later does another user get it, or end it.
+#[tokio::test]
+async fn a_session_is_for_the_user_that_made_it() {
+    let lines: String = ["alice", "bob"].map(|name| hash_line(name, b"secret").unwrap() + "\n").concat();
+    let access = Access::new(Anonymous::Always, Some(Users::parse(&lines).unwrap()), None);
+    let address = broker(Settings { access: Arc::new(access), ..Settings::default() }, Transport::Tcp).await;
+    let connect = async |flags: &str, credentials: &str| {
+        let mut client = raw(address, Version::V5).await;
+        client.say(&format!("10 \"MQTT\" 05 {flags} 0000 {{ 11 0000003C }} \"same\" {credentials}")).await;
+        let Some(Packet::Connack(connack)) = client.hear().await else { panic!("no CONNACK") };
+        (client, connack.reason, connack.session_present)
+    };
+    let (alice, bob) = ("\"alice\" \"secret\"", "\"bob\" \"secret\"");
+    let (mut first, reason, _) = connect("C2", alice).await;
+    assert_eq!(reason, Reason::Success);
+    for _ in 0..2 {
+        for (flags, credentials) in [("C0", bob), ("C2", bob), ("00", ""), ("02", "")] {
+            assert_eq!(connect(flags, credentials).await.1, Reason::NotAuthorized, "{flags} {credentials}");
+        }
+        assert!(first.is_served().await);
+        let (again, reason, is_present) = connect("C0", alice).await;
+        assert_eq!((reason, is_present), (Reason::Success, true));
+        // The first time the refusals are beside a connection that stays, the second time beside the one that took over.
+        first = again;
+    }
+    first.say("E0").await;
+    assert_eq!(first.hear().await, None);
+    assert_eq!(connect("C0", bob).await.1, Reason::NotAuthorized);
+    assert!(connect("C0", alice).await.2);
+}
+
+/// Takes nothing for well formed.
+#[derive(Debug)]
+struct Strict;
+
+impl AccessPolicy for Strict {
+    fn verify(&self, _password: &[u8]) -> Option<KnownClient> {
+        None
+    }
+
+    fn is_reserved(&self, _topic: &str) -> bool {
+        false
+    }
+
+    fn check_payload(&self, _topic: &str, payload: &[u8]) -> Result<(), String> {
+        Err(format!("{} bytes are no report, however they are read, and whoever sends them", payload.len()))
+    }
+}
+
+/// A refusal says why, unless the client wants no words (3.1.2.11.7) or takes no packet so large (3.4.2.2.2).
+#[tokio::test]
+async fn a_payload_is_refused_with_its_reason() {
+    let access = Arc::new(Access::default().with_policy(Arc::new(Strict)));
+    let address = broker(Settings { access, ..Settings::default() }, Transport::Tcp).await;
+    let told = Some("1 bytes are no report, however they are read, and whoever sends them");
+    for (properties, told) in [("{}", told), ("{ 17 00 }", None), ("{ 27 00000030 }", None)] {
+        let mut client = raw(address, Version::V5).await;
+        client.say(&format!("10 \"MQTT\" 05 02 0000 {properties} \"c\"")).await;
+        let Some(Packet::Connack(_)) = client.hear().await else { panic!("no CONNACK") };
+        for publish in ["32 \"t\" 0002 {} 'm'", "34 \"t\" 0003 {} 'm'"] {
+            client.say(publish).await;
+            let Some(Packet::Puback(ack) | Packet::Pubrec(ack)) = client.hear().await else { panic!("{publish}") };
+            assert_eq!(
+                (ack.reason, ack.reason_string.as_deref()),
+                (Reason::PayloadFormatInvalid, told),
+                "{properties}"
+            );
+        }
+    }
 }

@@ -32,8 +32,6 @@ use crate::refusal::Refusal;
 use crate::state::{Network, State};
 use crate::units::Millis;
 
-/// The most aggregators at once.
-pub const AGGREGATORS_MAX: usize = 100_000;
 /// The most topics and subscribers over all reports.
 pub const ENTRIES_MAX: usize = 2_000_000;
 /// An aggregator without a report is shown for so many leases.
@@ -240,8 +238,11 @@ impl Dispatcher {
             if known.metadata.node != metadata.node && known.standing == LeaseState::Fresh {
                 return Err(ReportRejection::Elsewhere(known.metadata.node.clone()));
             }
-        } else if self.aggregators.len() >= AGGREGATORS_MAX {
-            return Err(ReportRejection::TooMany { what: "aggregators", max: AGGREGATORS_MAX });
+        } else {
+            let max = usize::try_from(self.settings.aggregators_max).unwrap_or(usize::MAX);
+            if self.aggregators.len() >= max {
+                return Err(ReportRejection::TooMany { what: "aggregators", max });
+            }
         }
         if (self.entries - freed).saturating_add(entries) > ENTRIES_MAX {
             return Err(ReportRejection::TooMany { what: "topics and subscribers", max: ENTRIES_MAX });

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::super::publish::DeliveryPlan;
 use super::super::replica::Replica;
 use super::{ClientHandler, CommitUnderWay, ConnectionEnd};
-use crate::codec::{Packet, PacketId, PacketKind, Reason, Suback, Unsuback, UserProperties};
+use crate::codec::{Ack, Packet, PacketId, PacketKind, Reason, Suback, Unsuback, UserProperties};
 use crate::limits::BACKPRESSURE_WAIT;
 use crate::message::{Message, UnixMs};
 use crate::router::GrantedSubscription;
@@ -48,6 +48,8 @@ pub(super) enum NextStep {
 /// A packet for the client that waits for the operations before it.
 pub(super) enum ClientReply {
     Ack(PacketKind, PacketId, Reason),
+    /// With the reason in words.
+    Refusal(PacketKind, Box<Ack>),
     Suback(Suback),
     /// Its reasons are those of the [`NextStep::Unsubscribe`]s before it.
     Unsuback(PacketId),
@@ -270,6 +272,10 @@ impl ClientHandler {
     fn send_reply(&mut self, reply: ClientReply, gathered: &mut Gathered, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
         match reply {
             ClientReply::Ack(kind, id, reason) => self.acks.unsent.push((kind, id, reason)),
+            ClientReply::Refusal(kind, refusal) => {
+                self.flush_acks()?;
+                self.connection.post(|outbox| outbox.refuse(kind, &refusal));
+            }
             ClientReply::Suback(suback) => {
                 self.flush_acks()?;
                 self.connection.post(|outbox| outbox.send(&Packet::Suback(suback)));

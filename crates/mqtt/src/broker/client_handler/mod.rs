@@ -20,7 +20,7 @@ use crate::auth::Principal;
 use crate::codec::{Disconnect, Packet, PacketId, PacketKind, Reason, Version};
 use crate::limits::{MATCH_LEVELS_PER_WAKE, PACKETS_PER_WAKE};
 use crate::message::UnixMs;
-use crate::session::{Inbound, Outbox};
+use crate::session::{ConnectionTerms, Inbound, Outbox};
 use crate::store::{Progress, SessionHolder, StoreOp};
 
 use after_commit::NextStep;
@@ -46,6 +46,7 @@ pub(crate) struct ClientHandler {
     pub(crate) principal: Principal,
     version: Version,
     lasting: bool,
+    tells_reasons: bool,
     inbound: Inbound,
     match_cache: MatchCache,
     /// Operations for the store, in the order of the packets.
@@ -106,10 +107,7 @@ impl ClientHandler {
         expiry_s: u32,
         inbound: &[u16],
     ) -> Self {
-        let (version, lasting) = {
-            let queue = connection.lock();
-            (queue.outbox.terms.version, queue.outbox.terms.lasting)
-        };
+        let ConnectionTerms { version, lasting, tells_reasons, .. } = connection.lock().outbox.terms;
         let inbound = Inbound::new(version, replica.settings.receive_max.get(), inbound);
         Self {
             replica,
@@ -119,6 +117,7 @@ impl ClientHandler {
             principal,
             version,
             lasting,
+            tells_reasons,
             inbound,
             match_cache: MatchCache::default(),
             batch: Vec::new(),

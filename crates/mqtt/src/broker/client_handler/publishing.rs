@@ -3,10 +3,10 @@
 use bytestring::ByteString;
 
 use super::super::publish::{DeliveryTiming, refuse_topic};
-use super::after_commit::NextStep;
+use super::after_commit::{ClientReply, NextStep};
 use super::{ClientHandler, ConnectionEnd};
-use crate::codec::{Delivery, PacketId, PacketKind, Publish, Reason, Version};
-use crate::limits::CACHED_MATCHES_MAX;
+use crate::codec::{Ack, Delivery, PacketId, PacketKind, Publish, Reason, Version};
+use crate::limits::{CACHED_MATCHES_MAX, REASON_STRING_MAX_CHARS};
 use crate::message::{Message, UnixMs};
 use crate::session::InboundPublish;
 use crate::store::DedupKey;
@@ -27,11 +27,11 @@ impl ClientHandler {
             }
             return Ok(());
         }
-        if let Some(reason) = self.refusal_reason(&publish) {
+        if let Some((reason, detail)) = self.refusal_reason(&publish) {
             let metrics = &self.replica.metrics;
             let is_format = reason == Reason::PayloadFormatInvalid;
             (if is_format { &metrics.dropped_format } else { &metrics.dropped_denied }).add(1);
-            return self.refuse(ack, reason);
+            return self.refuse(ack, reason, detail, now_ms);
         }
         let message = Message::published(publish, &self.session.0.client, now_ms);
         let dedup_key = match delivery {
@@ -45,7 +45,7 @@ impl ClientHandler {
         self.visited += self.match_cache.take_visited();
         if !matches.is_complete {
             self.replica.metrics.dropped_costly.add(1);
-            return self.refuse(ack, Reason::QuotaExceeded);
+            return self.refuse(ack, Reason::QuotaExceeded, None, now_ms);
         }
         let mut plan = self.replica.plan_delivery(&matches, &message, when, now_ms);
         self.delivered |= std::mem::take(&mut plan.delivered);
@@ -62,15 +62,17 @@ impl ClientHandler {
         Ok(())
     }
 
-    /// The reason to refuse a publication.
-    fn refusal_reason(&mut self, publish: &Publish) -> Option<Reason> {
+    /// The reason to refuse a publication, and what there is to say of it.
+    fn refusal_reason(&mut self, publish: &Publish) -> Option<(Reason, Option<String>)> {
         if let Some(reason) = self.refuse_topic(&publish.topic) {
-            return Some(reason);
+            return Some((reason, None));
         }
         let is_text = publish.properties.payload_is_text == Some(true);
-        let is_malformed = is_text && std::str::from_utf8(&publish.payload).is_err()
-            || !self.principal.finds_well_formed(&publish.topic, &publish.payload);
-        is_malformed.then_some(Reason::PayloadFormatInvalid)
+        if is_text && std::str::from_utf8(&publish.payload).is_err() {
+            return Some((Reason::PayloadFormatInvalid, None));
+        }
+        let fault = self.principal.check_payload(&publish.topic, &publish.payload).err()?;
+        Some((Reason::PayloadFormatInvalid, Some(fault)))
     }
 
     fn refuse_topic(&mut self, topic: &ByteString) -> Option<Reason> {
@@ -94,11 +96,22 @@ impl ClientHandler {
     }
 
     /// 3.1.1 has no refusal: PUBACK or PUBREC is sent, and the message is dropped (3.3.5).
-    fn refuse(&mut self, ack: Option<(PacketKind, PacketId)>, reason: Reason) -> Result<(), ConnectionEnd> {
+    fn refuse(
+        &mut self,
+        ack: Option<(PacketKind, PacketId)>,
+        reason: Reason,
+        detail: Option<String>,
+        now_ms: UnixMs,
+    ) -> Result<(), ConnectionEnd> {
         let Some((kind, id)) = ack else { return Ok(()) };
         if kind == PacketKind::Pubrec && self.version == Version::V5 {
             // PUBREC with an error ends the exchange [MQTT-4.3.3-9].
             self.inbound.release(id);
+        }
+        if let Some(detail) = detail.filter(|_| self.tells_reasons) {
+            let said: String = detail.chars().take(REASON_STRING_MAX_CHARS).collect();
+            let refusal = Ack { reason_string: Some(said.into()), ..Ack::because(id, reason) };
+            return self.reply(ClientReply::Refusal(kind, Box::new(refusal)), now_ms);
         }
         self.reply_ack(kind, id, if self.version == Version::V5 { reason } else { Reason::Success });
         Ok(())

@@ -34,6 +34,8 @@ pub(crate) struct ConnectionTerms {
     pub(crate) alias_max: u16,
     /// Whether the store keeps messages for the session.
     pub(crate) lasting: bool,
+    /// Whether refusals say why in words.
+    pub(crate) tells_reasons: bool,
 }
 
 /// The result of enqueuing a message.
@@ -315,6 +317,11 @@ impl Outbox {
     pub(crate) fn ack(&mut self, kind: PacketKind, id: PacketId, reason: Reason) {
         // Four bytes at least are always taken, and without its reason a reason code is still one.
         let _ = Ack::because(id, reason).encode(kind, self.terms.version, self.terms.packet_max_bytes, &mut self.out);
+    }
+
+    /// A refusal that says why.
+    pub(crate) fn refuse(&mut self, kind: PacketKind, refusal: &Ack) {
+        let _ = refusal.encode(kind, self.terms.version, self.terms.packet_max_bytes, &mut self.out);
     }
 
     /// Any other packet. A packet larger than the client accepts is not sent [MQTT-3.1.2-24].

@@ -6,11 +6,22 @@ use super::MemoryState;
 use super::queue::NumberedQueue;
 use super::record::{SessionRecord, StoredWill};
 use crate::limits::{SESSIONS_MAX, USER_SESSIONS_MAX};
-use crate::message::ReplicaId;
+use crate::message::{ReplicaId, UnixMs};
 use crate::store::{ClaimedSession, Notice, RouteEvent, SessionClaim, SessionState, StoreError};
 
 impl MemoryState {
-    pub(super) fn claim(&mut self, me: ReplicaId, claim: SessionClaim) -> Result<Option<ClaimedSession>, StoreError> {
+    pub(super) fn claim(
+        &mut self,
+        me: ReplicaId,
+        mut claim: SessionClaim,
+    ) -> Result<Option<ClaimedSession>, StoreError> {
+        let record = self.sessions.get(&claim.client).filter(|record| record.belongs_to.is_some());
+        if let Some(record) = record.filter(|record| record.belongs_to != claim.user) {
+            if !self.is_over(record, claim.now_ms) {
+                return Err(StoreError::NotOwner);
+            }
+            claim.clean_start = true;
+        }
         if let Some((owner, epoch)) =
             self.sessions.get(&claim.client).and_then(|record| Some((record.owner?, record.epoch)))
         {
@@ -26,6 +37,14 @@ impl MemoryState {
             }
         }
         Ok(Some(self.claim_now(me, claim)))
+    }
+
+    /// Whether a session that is there yet has ended.
+    fn is_over(&self, record: &SessionRecord, now_ms: UnixMs) -> bool {
+        match record.owner {
+            Some(owner) => record.expiry_s == 0 && !self.replicas.contains_key(&owner),
+            None => record.expires_at_ms <= now_ms,
+        }
     }
 
     fn claim_now(&mut self, me: ReplicaId, claim: SessionClaim) -> ClaimedSession {
@@ -59,12 +78,13 @@ impl MemoryState {
                 SessionRecord { epoch, owner: Some(me), expiry_s, lasting, sent, ..record }
             }
             None => {
+                let belongs_to = user.clone();
                 let user = user.filter(|_| lasting);
                 if let Some(user) = &user {
                     *self.by_user.entry(Arc::clone(user)).or_default() += 1;
                 }
                 let queue = NumberedQueue::new(Arc::clone(&self.queued_bytes));
-                SessionRecord { user, ..SessionRecord::new(epoch, me, expiry_s, lasting, queue) }
+                SessionRecord { belongs_to, user, ..SessionRecord::new(epoch, me, expiry_s, lasting, queue) }
             }
         };
         if had {
@@ -120,6 +140,25 @@ mod tests {
         let ended = state.detach(me, &holder, 0, SessionExpiry::Nothing, WillFate::Dropped);
         assert_eq!(ended, StoreOutcome::Done);
         assert!(state.claim(me, claim("another", "greedy", false)).is_ok());
+    }
+
+    #[test]
+    fn a_session_is_for_the_user_that_made_it() {
+        let (mut state, me) = (MemoryState::default(), ReplicaId(1));
+        let first = state.claim(me, claim("c", "alice", false)).unwrap().unwrap();
+        for clean_start in [false, true] {
+            assert!(matches!(state.claim(me, claim("c", "bob", clean_start)), Err(StoreError::NotOwner)));
+            let unnamed = SessionClaim { user: None, ..claim("c", "", clean_start) };
+            assert!(matches!(state.claim(me, unnamed), Err(StoreError::NotOwner)));
+        }
+        assert!(state.claim(me, claim("c", "alice", false)).unwrap().unwrap().present);
+        // Over, it is found by no other user, though it is there yet.
+        let holder = SessionHolder { client: "c".into(), epoch: first.epoch + 1 };
+        let expiry = SessionExpiry::Until(5);
+        assert_eq!(state.detach(me, &holder, 0, expiry, WillFate::Dropped), StoreOutcome::Done);
+        assert!(matches!(state.claim(me, claim("c", "bob", false)), Err(StoreError::NotOwner)));
+        let later = SessionClaim { now_ms: 5, ..claim("c", "bob", false) };
+        assert!(!state.claim(me, later).unwrap().unwrap().present);
     }
 
     #[test]

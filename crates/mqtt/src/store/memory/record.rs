@@ -16,6 +16,8 @@ pub(super) struct SessionRecord {
     pub(super) epoch: u64,
     /// The epoch that it began with.
     pub(super) birth: u64,
+    /// The user that it belongs to.
+    pub(super) belongs_to: Option<Arc<str>>,
     /// The user whose sessions it is counted with.
     pub(super) user: Option<Arc<str>>,
     pub(super) owner: Option<ReplicaId>,
@@ -71,6 +73,7 @@ impl SessionRecord {
         Self {
             epoch,
             birth: epoch,
+            belongs_to: None,
             user: None,
             owner: Some(owner),
             lasting,

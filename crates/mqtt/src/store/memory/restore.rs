@@ -52,6 +52,7 @@ impl StateRestore {
         }
         let record = SessionRecord {
             birth,
+            belongs_to: user.clone(),
             user,
             owner: is_held.then_some(FORMER_REPLICA),
             expires_at_ms,

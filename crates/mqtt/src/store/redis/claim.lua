@@ -1,17 +1,26 @@
 -- Makes a replica the holder of a session.
 -- ARGV: replica, client, clean, expiry in seconds, now, will (delay:message) or nothing, whether it takes over
 -- the user or nothing
--- Reply: as Rust reads it; FENCED if an older connection holds the session and has been told to end; SESSIONS_FULL
+-- Reply: as Rust reads it; FENCED if an older connection holds the session and has been told to end; SESSIONS_FULL; NOT_OWNER if it
+-- belongs to another user
 local me, client, clean, expiry, now, will = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local key = P .. 's:' .. client
-local s = session_fields(key, 'epoch', 'owner', 'lasting', 'seq', 'sent', 'expiry', 'ending')
+local s = session_fields(key, 'epoch', 'owner', 'lasting', 'seq', 'sent', 'expiry', 'ending', 'by', 'user')
 local there = s[1] and true or false
 local is_held = there and s[2] and s[2] ~= ''
+local user = ARGV[8]
+-- Before there was the first field, lasting sessions had the second.
+local by = s[8] or s[9]
+if there and by and by ~= user then
+  local is_dead = is_held and s[6] == '0' and redis.call('EXISTS', P .. 'lease:' .. s[2]) == 0
+  local expires = tonumber(redis.call('ZSCORE', P .. 'exp', client) or '')
+  if not is_dead and (is_held or not expires or expires > now) then return NOT_OWNER end
+  clean = '1'
+end
 if is_held and redis.call('EXISTS', P .. 'lease:' .. s[2]) == 1 then
   redis.call('XADD', P .. 'in:' .. s[2], '*', 'k', 'k', 'c', client, 'e', s[1])
   if ARGV[7] ~= '1' then return FENCED end
 end
-local user = ARGV[8]
 if not there and expiry > 0 and (redis.call('ZCARD', P .. 'exp') >= LIMITS.sessions
   or (user ~= '' and redis.call('SCARD', P .. 'usr:' .. user) >= LIMITS.user_sessions)) then return SESSIONS_FULL end
 if is_held then redis.call('SREM', P .. 'own:' .. s[2], client) end
@@ -43,9 +52,12 @@ redis.call('ZREM', P .. 'exp', client)
 local lasting = (expiry > 0 or there) and 1 or 0
 redis.call('HSET', key, 'epoch', epoch, 'owner', me, 'lasting', lasting, 'expiry', expiry, 'gen', generation())
 redis.call('HDEL', key, 'woken')
-if not there and user ~= '' and expiry > 0 then
-  redis.call('HSET', key, 'user', user)
-  redis.call('SADD', P .. 'usr:' .. user, client)
+if not there and user ~= '' then
+  redis.call('HSET', key, 'by', user)
+  if expiry > 0 then
+    redis.call('HSET', key, 'user', user)
+    redis.call('SADD', P .. 'usr:' .. user, client)
+  end
 end
 redis.call('SADD', P .. 'own:' .. me, client)
 local subscriptions, received, inbound, last, sent = {}, {}, {}, 0, 0

@@ -166,6 +166,7 @@ impl Store for RedisStore {
             match reply.signed() {
                 Some(reply::FENCED) => return Ok(None),
                 Some(reply::SESSIONS_FULL) => return Err(StoreError::SessionsFull),
+                Some(reply::NOT_OWNER) => return Err(StoreError::NotOwner),
                 _ => {}
             }
             let number = |place| reply.at(place).number().unwrap_or(0);

@@ -25,6 +25,8 @@ pub(super) const FENCED: i64 = -1;
 pub(super) const REPEATED: i64 = -2;
 /// No room for another session.
 pub(super) const SESSIONS_FULL: i64 = -4;
+/// The session belongs to another user.
+pub(super) const NOT_OWNER: i64 = -5;
 /// Not published: an inbox has no room.
 pub(super) const NO_ROOM: i64 = -3;
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, Script};
 
 use super::PREFIX;
-use super::reply::{DONE, DONE_BEFORE, FENCED, NO_ROOM, NOT_RETAINED, REPEATED, SESSIONS_FULL};
+use super::reply::{DONE, DONE_BEFORE, FENCED, NO_ROOM, NOT_OWNER, NOT_RETAINED, REPEATED, SESSIONS_FULL};
 use crate::limits::{
     CLOCK_SKEW_MS, INBOX_BYTES_MAX, INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, QUEUED_BYTES_MAX,
     RETAINED_BYTES_MAX, RETAINED_MAX, SESSIONS_MAX, SHARE_RELEASE_COUNT, SHARED_ENTRY_BYTES, SHARED_MESSAGE_BYTES_MIN,
@@ -57,7 +57,8 @@ impl NamedScript {
              share_release = {SHARE_RELEASE_COUNT}, clock_skew_ms = {CLOCK_SKEW_MS}, \
              shared_bytes = {SHARED_MESSAGE_BYTES_MIN} }}\n\
              local DONE, NOT_RETAINED, DONE_BEFORE = {DONE}, {NOT_RETAINED}, {DONE_BEFORE}\n\
-             local FENCED, REPEATED, NO_ROOM, SESSIONS_FULL = {FENCED}, {REPEATED}, {NO_ROOM}, {SESSIONS_FULL}\n{body}"
+             local FENCED, REPEATED, NO_ROOM, SESSIONS_FULL = {FENCED}, {REPEATED}, {NO_ROOM}, {SESSIONS_FULL}\n\
+             local NOT_OWNER = {NOT_OWNER}\n{body}"
         );
         let hash = Script::new(&text).get_hash().to_owned();
         Self { text, hash }
