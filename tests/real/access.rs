@@ -270,11 +270,13 @@ fn a_token_of_an_openid_provider_is_a_password() {
         let mut subscriber = mosquitto("mosquitto_sub", port, &soon, &["-t", "elsewhere", "-R"]);
         let mut subscriber = subscriber.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut heard = BufReader::new(subscriber.stdout.take().unwrap()).lines();
-        let first = std::thread::spawn(move || heard.next());
+        // A pipe without a reader would end it, too.
+        let first = std::thread::spawn(move || (heard.next(), heard));
         while !first.is_finished() {
             assert!(publishes(port, &right));
         }
-        assert_eq!(first.join().unwrap().unwrap().unwrap(), "x");
+        let (first, _heard) = first.join().unwrap();
+        assert_eq!(first.unwrap().unwrap(), "x");
         // Sent away, with a code that mosquitto takes for an end in order, it does not come in again.
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while subscriber.try_wait().unwrap().is_none() {
