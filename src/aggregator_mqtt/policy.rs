@@ -16,7 +16,7 @@ use api::aggregator::{AggregatorMetadata, METADATA_MAX_BYTES};
 use formats::aggregator::{self as documents, AggregatorId};
 use kernel::id::Name;
 use kernel::scheduler::report::Metadata;
-use mqtt::auth::{AccessPolicy, Admission, KnownClient, Rules};
+use mqtt::auth::{AccessPolicy, KnownClient, PasswordLookup, Rules};
 
 /// How many faults wait to be told to aggregators; more are only counted by the broker.
 const FAULTS_MAX: usize = 256;
@@ -75,7 +75,7 @@ impl BrokerPolicy {
 }
 
 impl AccessPolicy for BrokerPolicy {
-    fn admit<'a>(&'a self, password: &'a [u8], from: Option<SocketAddr>) -> Admission<'a> {
+    fn admit<'a>(&'a self, password: &'a [u8], from: Option<SocketAddr>) -> PasswordLookup<'a> {
         Box::pin(async move {
             let password = std::str::from_utf8(password).ok()?;
             self.client(self.authenticator.find_password(password, from).await?)

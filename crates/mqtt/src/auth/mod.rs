@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use acl::{RuleError, Rules};
-pub use policy::{AccessPolicy, Admission, KnownClient};
+pub use policy::{AccessPolicy, KnownClient, PasswordLookup};
 pub use principal::Principal;
 pub use users::{HashError, UserError, Users, hash_line};
 

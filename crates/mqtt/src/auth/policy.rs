@@ -11,14 +11,14 @@ use super::Rules;
 pub type KnownClient = (Arc<str>, Rules);
 
 /// The answer to a password that may have to be looked up.
-pub type Admission<'a> = Pin<Box<dyn Future<Output = Option<KnownClient>> + Send + 'a>>;
+pub type PasswordLookup<'a> = Pin<Box<dyn Future<Output = Option<KnownClient>> + Send + 'a>>;
 
 /// Decisions of the embedding program. They are asked for on the way of every connection and publication, so that they
 /// neither wait nor block, but for the password of a client that connects.
 pub trait AccessPolicy: fmt::Debug + Send + Sync {
     /// The client that connects from this address (`None`: inside this process) and shows this password under any name;
     /// `None`: the program does not know it, and the files decide.
-    fn admit<'a>(&'a self, password: &'a [u8], _from: Option<SocketAddr>) -> Admission<'a> {
+    fn admit<'a>(&'a self, password: &'a [u8], _from: Option<SocketAddr>) -> PasswordLookup<'a> {
         Box::pin(std::future::ready(self.verify(password)))
     }
 
