@@ -208,6 +208,7 @@ function One(props: { id: string }) {
           <dt>Bandwidth</dt><dd>{rate(one.bandwidth_bps)} in <ClassMark classType={one.class_type} long />, setup priority {one.setup_priority}, hold priority {one.hold_priority}</dd>
           <dt>{one.protection ? "Working path" : "Path"}</dt><dd><PathText path={one.path} /></dd>
           {one.protection ? <><dt>Backup path</dt><dd>{one.backup_path ? <PathText path={one.backup_path} /> : isUnprotected(one) ? <><State of="unprotected" />: it gets one when one can be had</> : "none"}</dd></> : null}
+          {one.bidirectional ? <><dt>Directions</dt><dd>both, on the same links back</dd></> : null}
           {one.protection ? <><dt>Protection</dt><dd>{one.protection.kind}, no shared {SHARED[one.protection.disjoint ?? "link"]}{one.protection.revertive ? ", traffic returns" : ""}</dd></> : null}
           {one.reverts_to ? <><dt>Returns to</dt><dd><PathText path={one.reverts_to} /></dd></> : null}
           <KeepsOff one={one} />

@@ -34,14 +34,16 @@ export function useRequest() {
   const [from, to] = [ingress || nodes[0]?.node || "", egress || nodes.at(-1)?.node || ""];
   const [protect, setProtect] = param("protect");
   const [backup, setBackup] = param("backup");
+  const [both, setBoth] = param("both");
   const bps = parseRate(text);
   const request: AllocationRequest = {
     topology: topology.value!, ingress: from, egress: to, class_type: Number(classText), bandwidth_bps: bps ?? 0,
     ...(maxHops ? { constraints: { max_hops: Number(maxHops) } } : {}),
     ...(isDisjointness(protect) ? { protection: { kind: backup === "shared" ? "shared" : "dedicated", disjoint: protect, revertive: true } } : {}),
+    ...(both ? { bidirectional: true } : {}),
     ...(instant(starts) ? { starts_at: instant(starts) } : {}), ...(instant(ends) ? { expires_at: instant(ends) } : {}),
   };
-  return { request, bps, text, setText, maxHops, setMaxHops, setIngress, setEgress, setClass, classes, starts, setStarts, ends, setEnds, protect, setProtect, backup, setBackup, good: bps !== null && from !== to && isNode(from) && isNode(to) };
+  return { request, bps, text, setText, maxHops, setMaxHops, setIngress, setEgress, setClass, classes, starts, setStarts, ends, setEnds, protect, setProtect, backup, setBackup, both, setBoth, good: bps !== null && from !== to && isNode(from) && isNode(to) };
 }
 
 function isNode(name: string): boolean {
@@ -98,6 +100,7 @@ export function Fields(props: { form: Form }) {
       {form.protect ? <label>Backup <select value={form.backup} onChange={(event) => form.setBackup(event.currentTarget.value)}>
         <option value="">its own</option><option value="shared">shared with others</option>
       </select></label> : null}
+      <label><input type="checkbox" checked={Boolean(form.both)} onChange={(event) => form.setBoth(event.currentTarget.checked ? "true" : "")} /> In both directions</label>
       <label>Starts <input type="datetime-local" value={form.starts} onInput={(event) => form.setStarts(event.currentTarget.value)} /></label>
       <label>Ends <input type="datetime-local" value={form.ends} onInput={(event) => form.setEnds(event.currentTarget.value)} /></label>
       <button type="button" title="From 22:00 to 06:00" onClick={() => { const [starts, ends] = tonight(); form.setStarts(starts); form.setEnds(ends); }}>Tonight</button>
@@ -222,7 +225,7 @@ export function RequestPanel() {
         if (current) setMost(typeof found === "number" ? found : 0);
       });
     return () => void (current = false);
-  }, [request.ingress, request.egress, request.class_type, form.maxHops, form.protect, form.backup, form.starts, form.ends]);
+  }, [request.ingress, request.egress, request.class_type, form.maxHops, form.protect, form.backup, form.both, form.starts, form.ends]);
   const verdict = isSame(preview, request) ? preview!.verdicts[0] : undefined;
   const top = Math.max((most ?? 0) * 1.25, 1);
   return (
@@ -240,7 +243,7 @@ export function RequestPanel() {
       <div class="buttons">
         {verdict?.outcome ? <Send preview={preview!} /> : null}
         <button onClick={() => go("what-if", undefined, asQuery(form))}>Compare the models</button>
-        <button onClick={() => (adjust({ ingress: null, egress: null, bandwidth: null, max_hops: null, class_type: null, protect: null, backup: null, starts: null, ends: null }), pin())}>Close</button>
+        <button onClick={() => (adjust({ ingress: null, egress: null, bandwidth: null, max_hops: null, class_type: null, protect: null, backup: null, both: null, starts: null, ends: null }), pin())}>Close</button>
       </div>
       <div aria-live="polite">
         {verdict?.problem?.slug === "insufficient-bandwidth" ? <When key={written} form={form} /> : null}
@@ -259,13 +262,13 @@ const OFFERED_MAX = 5;
 function When(props: { form: Form }) {
   const { form } = props;
   const [found, setFound] = useState<Availability | null>(null);
-  const { topology, ingress, egress, class_type, bandwidth_bps, starts_at, expires_at, constraints } = form.request;
+  const { topology, ingress, egress, class_type, bandwidth_bps, starts_at, expires_at, constraints, bidirectional } = form.request;
   const from = starts_at ? Date.parse(starts_at) : Date.now();
   const long = Math.max(60_000, expires_at ? Date.parse(expires_at) - from : HOUR_MS);
   const look = async () => {
     const window = { from: new Date(from).toISOString(), to: new Date(from + Math.max(AHEAD_MS, long)).toISOString() };
     try {
-      const body = { from: ingress, to: egress, class_type, bandwidth_bps, duration_ms: long, window, constraints };
+      const body = { from: ingress, to: egress, class_type, bandwidth_bps, duration_ms: long, window, constraints, bidirectional };
       setFound((await ask<Availability>("POST", ofTopology(topology!, "/availabilities"), body)).body);
     } catch (error) {
       say(error instanceof Error ? error.message : String(error), true);
@@ -287,7 +290,7 @@ function When(props: { form: Form }) {
 /** All of it: what is left out is another's default. */
 export function asQuery(form: Form): Record<string, string> {
   const { ingress, egress, class_type } = form.request;
-  return { ingress, egress, class_type: String(class_type), bandwidth: form.text, ...(form.maxHops ? { max_hops: form.maxHops } : {}), ...(form.protect ? { protect: form.protect, ...(form.backup ? { backup: form.backup } : {}) } : {}), ...(form.starts ? { starts: form.starts } : {}), ...(form.ends ? { ends: form.ends } : {}) };
+  return { ingress, egress, class_type: String(class_type), bandwidth: form.text, ...(form.maxHops ? { max_hops: form.maxHops } : {}), ...(form.protect ? { protect: form.protect, ...(form.backup ? { backup: form.backup } : {}) } : {}), ...(form.both ? { both: form.both } : {}), ...(form.starts ? { starts: form.starts } : {}), ...(form.ends ? { ends: form.ends } : {}) };
 }
 
 /** Two digits are enough for what is dragged. */

@@ -88,6 +88,9 @@ pub(super) struct Create {
     protection: Option<ProtectionKind>,
     #[command(flatten)]
     protected: ProtectionArgs,
+    /// In both directions, on the same links back
+    #[arg(long)]
+    bidirectional: bool,
     /// How many standing allocations may be moved for it, 0 to 10 [default: as the bandwidth model says]
     #[arg(long)]
     max_moves: Option<u8>,
@@ -263,6 +266,7 @@ impl Create {
             hold_ms: self.hold_ms,
             constraints: Some(constraints).filter(|constraints| *constraints != ConstraintsRequest::default()),
             protection: self.protection.map(|kind| self.protected.of_kind(kind)),
+            bidirectional: self.bidirectional,
             relocation: self.max_moves.map(|max_moves| RelocationDocument { max_moves }),
             flow: self.flow.flow(),
         }

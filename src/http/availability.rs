@@ -13,6 +13,7 @@ use super::render::json;
 use crate::app::scalars::StoredName;
 use api::availability::{AvailabilityAnswer, AvailabilityRequest, TimeWindow};
 use api::instant::Instant;
+use kernel::allocation::LspAttributes;
 use kernel::command::Request;
 use kernel::decide::availability;
 use kernel::path::Workspace;
@@ -77,6 +78,6 @@ fn request(document: AvailabilityRequest, topology: kernel::id::Name) -> Result<
         hold_for: None,
         duration: None,
         moves_max: None,
-        attributes: kernel::allocation::LspAttributes::default(),
+        attributes: LspAttributes { is_bidirectional: document.bidirectional, ..LspAttributes::default() },
     })
 }

@@ -51,6 +51,7 @@ pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command,
             flow: document.flow.map(|document| Box::new(flow(&document))),
             owner: Owner::Requester,
             protection: document.protection.map(protection),
+            is_bidirectional: document.bidirectional,
             annotations: [
                 (AnnotationField::Name, document.name),
                 (AnnotationField::Customer, document.customer),

@@ -52,6 +52,8 @@ pub(super) struct DemandRecord {
     /// The second path that it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     protection: Option<ProtectionRecord>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    bidirectional: bool,
     /// What people recognise it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) annotations: Option<Box<AnnotationsRecord>>,
@@ -76,6 +78,7 @@ impl NameLookup<'_> {
             flow: demand.attributes.flow.as_deref().map(FlowRecord::of),
             owner: demand.attributes.aggregator.is_some().then(|| demand.attributes.owner.into()),
             protection: demand.attributes.protection.map(ProtectionRecord::of),
+            bidirectional: demand.attributes.is_bidirectional,
             annotations: AnnotationsRecord::of(&demand.attributes.annotations),
         })
     }
@@ -102,6 +105,7 @@ impl NumberLookup<'_> {
                 annotations: AnnotationsRecord::read(record.annotations.as_deref()),
                 owner: Owner::Requester,
                 protection: record.protection.map(ProtectionRecord::read),
+                is_bidirectional: record.bidirectional,
             },
         };
         demand.attributes.owner = record.owner.map_or_else(|| demand.unwritten_owner(), Into::into);

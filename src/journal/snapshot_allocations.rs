@@ -47,6 +47,9 @@ pub(super) struct AllocationPart {
     /// By id, of those that ask for a backup path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     protected: BTreeMap<u64, ProtectedForm>,
+    /// Those that have the other directions of their links, too.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    bidirectional: BTreeSet<u64>,
     rows: Vec<SnapshotRow>,
 }
 
@@ -110,6 +113,7 @@ impl AllocationPart {
                 Some(_) => Owner::Requester,
                 None => demand.unwritten_owner(),
             };
+            demand.attributes.is_bidirectional = self.bidirectional.contains(&id);
             if let Some(form) = self.protected.remove(&id) {
                 demand.attributes.protection = Some(form.protection.read());
                 allocation.recovery = form.recovery.and_then(RecoveryRecord::read_numbers);
@@ -135,6 +139,7 @@ pub(super) fn allocations_part(
         flow_numbers: BTreeMap::new(),
         waiting_flows: BTreeSet::new(),
         protected: BTreeMap::new(),
+        bidirectional: BTreeSet::new(),
         rows: Vec::with_capacity(allocations.len()),
     };
     let mut numbers: BTreeMap<&Name, u32> = BTreeMap::new();
@@ -166,6 +171,9 @@ pub(super) fn allocations_part(
             let recovery = allocation.recovery.as_deref().map(RecoveryRecord::numbered);
             let form = ProtectedForm { protection: ProtectionRecord::of(protection), recovery };
             part.protected.insert(allocation.id.0, form);
+        }
+        if attributes.is_bidirectional {
+            part.bidirectional.insert(allocation.id.0);
         }
         if let Some(at) = attributes.starts_at {
             part.starts_at_ms.insert(allocation.id.0, at.0);
@@ -246,6 +254,7 @@ impl TopologyCache {
                     annotations: AnnotationsRecord::read(annotations.get(&id).map(Box::as_ref)),
                     owner: Owner::Requester,
                     protection: None,
+                    is_bidirectional: false,
                 },
             },
             path: path.into_iter().map(LinkIx).collect(),

@@ -6,6 +6,7 @@ mod access;
 mod isolation;
 mod dashboard;
 mod aggregators;
+mod bidirectional;
 mod bookings;
 mod maintenance;
 mod broker;

@@ -96,6 +96,11 @@ pub struct AllocationRequest {
     /// A second path against the failure of the first. Absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protection: Option<ProtectionDocument>,
+    /// Whether the bandwidth is reserved in both directions, on the same links back: admitted, changed, moved and released as
+    /// one. A link without another direction has no room for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub bidirectional: bool,
     /// What may move before the request is denied; absent: as the topology's bandwidth model says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relocation: Option<RelocationDocument>,
@@ -224,6 +229,10 @@ pub struct AllocationDemand {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = ProtectionDocument, required = false)]
     pub protection: Option<ProtectionDocument>,
+    /// Present and true if the bandwidth is reserved on the other directions of the links, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub bidirectional: bool,
     /// Which packets the allocation is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = FlowDocument, required = false)]

@@ -46,6 +46,10 @@ pub struct AvailabilityRequest {
     /// What the path has to obey.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraints: Option<ConstraintsRequest>,
+    /// Whether it is needed in both directions, on the same links back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub bidirectional: bool,
 }
 
 /// From one instant to another.

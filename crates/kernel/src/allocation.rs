@@ -54,6 +54,8 @@ pub struct LspAttributes {
     pub owner: Owner,
     /// The second path that it asks for; `None`: none.
     pub protection: Option<Protection>,
+    /// Whether its bandwidth is reserved on the other directions of its links, too.
+    pub is_bidirectional: bool,
 }
 
 /// A second path against the failure of the first (RFC 4427 §4.1).
@@ -80,6 +82,13 @@ pub enum Owner {
 }
 
 impl LspAttributes {
+    /// Its protection as it is booked. What is booked for a time has the bandwidth of its backup path to itself: which members a
+    /// pool will have is not looked ahead.
+    pub fn booked_protection(&self) -> Option<Protection> {
+        let has_times = self.starts_at.is_some() || self.expires_at.is_some();
+        self.protection.map(|asked| Protection { is_shared: asked.is_shared && !has_times, ..asked })
+    }
+
     /// When it ends by itself: when its hold lapses, or its time is up.
     pub fn ends_at(&self) -> Option<Millis> {
         match (self.held_until, self.expires_at) {

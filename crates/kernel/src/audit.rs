@@ -150,7 +150,7 @@ fn audit_network(state: &State, name: &Name, network: &Network, faults: &mut Vec
 }
 
 fn protects(allocation: &Allocation, backup: &[LinkIx], network: &Network) -> bool {
-    let protection = allocation.demand.attributes.protection;
+    let protection = allocation.demand.attributes.booked_protection();
     protection.is_some_and(|asked| are_disjoint(&network.graph, &allocation.path, backup, asked.disjointness))
 }
 

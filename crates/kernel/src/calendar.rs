@@ -2,10 +2,12 @@
 //! or a booking's or a living allocation's leaves. What must stay true: a link without marks has no entry, so that nothing is
 //! held, and nothing looked at, where nobody books ahead and nothing ends by itself.
 
-use super::bam::{Booked, LinkBounds, SLOTS, Slots};
+use super::bam::{Booked, LinkBounds, Slots};
 use super::id::{AllocationId, LinkIx};
 use super::ledger_entry::{Claim, LedgerEntry, Span};
-use super::mark_tree::{Mark, MarkKey, MarkTree, Node, NodeBody, SlotPairs, Summary};
+use super::mark::{Mark, MarkKey, SlotPairs};
+use super::mark_summary::{Summary, sum_of};
+use super::mark_tree::{MarkTree, Node, NodeBody};
 use super::persistent_map::PersistentMap;
 use super::units::{Bandwidth, Millis};
 
@@ -50,9 +52,10 @@ impl Calendar {
         marks.filter(|(key, _)| key.is_start).map(|(key, _)| key.id)
     }
 
-    /// The instants at which the book of a link changes by itself, each with whether a booking starts then.
-    pub(crate) fn changes(&self, link: LinkIx) -> impl Iterator<Item = (Millis, bool)> + '_ {
-        let marks = self.marks(link).into_iter().flat_map(MarkTree::iter);
+    /// The instants from `from` on at which the book of a link changes by itself, each with whether a booking starts then.
+    pub(crate) fn changes(&self, link: LinkIx, from: Millis) -> impl Iterator<Item = (Millis, bool)> + '_ {
+        let first = MarkKey { at: from, is_start: false, id: AllocationId(0) };
+        let marks = self.marks(link).into_iter().flat_map(move |marks| marks.iter_from(first));
         marks.map(|(key, _)| (key.at, key.is_start))
     }
 
@@ -107,6 +110,11 @@ pub(crate) struct LinkCourse<'a> {
 impl LinkCourse<'_> {
     /// What a claim may have in the time to come, at most what it claims. Nothing is said about now.
     pub(crate) fn room_bps(&self, claim: &Claim, taking: Taking, precision: Precision) -> u64 {
+        let root = self.marks.and_then(MarkTree::root);
+        let peak = root.map_or(0, |root| root.summary.peak_of_all(&self.booked)).max(sum_of(&self.booked));
+        if self.has_room_beside(peak, claim) {
+            return claim.bandwidth.as_bps();
+        }
         let question = Question::Room { claim, taking, precision, room: claim.bandwidth.as_bps() };
         let mut sweep = Sweep::new(self, claim.span, question);
         sweep.run();
@@ -114,6 +122,19 @@ impl LinkCourse<'_> {
             Question::Room { room, .. } => room,
             Question::Kept { .. } => 0,
         }
+    }
+
+    /// Whether every slot might have so much more at any instant from one to another, whoever has what is booked: more is
+    /// never said than is so.
+    pub(crate) fn is_roomy(&self, (from, to): (Millis, Millis), claim: &Claim) -> bool {
+        let peak = self.marks.map_or_else(|| sum_of(&self.booked), |marks| marks.peak_of_all(&self.booked, from, to));
+        self.has_room_beside(peak, claim)
+    }
+
+    /// Whether nothing has to yield to a claim, nor is kept from starting by it, where no more is booked in all.
+    fn has_room_beside(&self, in_all: u64, claim: &Claim) -> bool {
+        let in_all = in_all.saturating_add(self.bounds.booked(self.slots, claim.hold_slot, claim.bandwidth));
+        self.slots.iter().all(|slot| self.bounds.has_reach_within(self.slots, in_all, slot))
     }
 
     /// The bookings of the first instant at which any is not kept.
@@ -138,6 +159,12 @@ impl LinkCourse<'_> {
         let own = &mut others[hold.at()];
         *own = own.saturating_sub(self.bounds.booked(self.slots, hold, LEAST));
         self.bounds.reach_bps(self.slots, &others, setup) >= LEAST.as_bps()
+    }
+
+    /// Whether they can, whichever slots have what is booked in all.
+    fn is_kept_beside(&self, in_all: u64, pair: SlotPairs) -> bool {
+        let setup = self.slots.iter().find(|slot| slot.at() == pair.slots().1);
+        setup.is_none_or(|setup| self.bounds.has_reach_within(self.slots, in_all, setup))
     }
 
     fn with(&self, booked: &Booked, claim: &Claim, bps: u64) -> Booked {
@@ -238,7 +265,7 @@ impl<'a> Sweep<'a> {
         let summary = &node.summary;
         let is_before = self.span.start.is_some_and(|start| summary.last.at < start.at);
         if is_before || (!self.is_before && self.starting.is_empty() && self.keeps_all(summary)) {
-            self.booked = changed(&self.booked, &summary.change);
+            self.booked = summary.after(&self.booked);
             self.at = summary.last.at;
             self.starting = if is_before { SlotPairs::default() } else { summary.last_pairs };
             self.is_known_kept = true;
@@ -247,7 +274,7 @@ impl<'a> Sweep<'a> {
         match &node.body {
             NodeBody::Inner(children) => children.iter().for_each(|child| self.visit(child)),
             NodeBody::Leaf(marks) => {
-                for (key, mark) in marks {
+                for (key, mark) in marks.iter() {
                     self.advance(key.at);
                     if self.is_done(key.at) {
                         return;
@@ -276,11 +303,20 @@ impl<'a> Sweep<'a> {
 
     /// Whether all that start below a node are kept beside the claim, whatever the order of the other marks.
     fn keeps_all(&self, summary: &Summary) -> bool {
-        let peak = changed(&self.booked, &summary.peak);
-        let peak = match self.question {
-            Question::Room { claim, room, .. } => self.course.with(&peak, claim, room),
-            Question::Kept { .. } => peak,
+        let LinkCourse { bounds, slots, .. } = self.course;
+        let (more, in_all) = match self.question {
+            Question::Room { claim, room, .. } => {
+                let bandwidth = Bandwidth::saturating_from_bps(room);
+                (Some((claim, room)), bounds.booked(slots, claim.hold_slot, bandwidth))
+            }
+            Question::Kept { .. } => (None, 0),
         };
+        let in_all = summary.peak_of_all(&self.booked).saturating_add(in_all);
+        if summary.pairs.each().all(|pair| self.course.is_kept_beside(in_all, pair)) {
+            return true;
+        }
+        let peak = summary.peak(&self.booked);
+        let peak = more.map_or(peak, |(claim, room)| self.course.with(&peak, claim, room));
         summary.pairs.each().all(|pair| self.course.is_kept(&peak, pair))
     }
 
@@ -314,8 +350,4 @@ impl<'a> Sweep<'a> {
         }
         self.is_before = false;
     }
-}
-
-fn changed(booked: &Booked, change: &[i128; SLOTS]) -> Booked {
-    std::array::from_fn(|slot| u64::try_from((i128::from(booked[slot]) + change[slot]).max(0)).unwrap_or(u64::MAX))
 }

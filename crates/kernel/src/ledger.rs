@@ -59,6 +59,8 @@ pub struct Ledger {
     living: LiveSet,
     pages: Vec<Arc<BookPage>>,
     figures: Arc<FigureTable>,
+    /// By link, its other direction.
+    twins: Arc<[Option<LinkIx>]>,
     pub(crate) calendar: Calendar,
     pub(crate) closures: Arc<Closures>,
     /// The links that new paths pass by where they can.
@@ -88,6 +90,7 @@ impl Ledger {
             living: LiveSet::default(),
             pages,
             figures: Arc::new(figures),
+            twins: links.iter().map(|link| link.twin).collect(),
             calendar: Calendar::default(),
             closures: Arc::default(),
             avoided: Arc::new(topology.links().filter(|(_, link)| link.is_avoided).map(|(ix, _)| ix).collect()),
@@ -97,6 +100,11 @@ impl Ledger {
     /// What the slots stand for.
     pub fn slots(&self) -> &Slots {
         &self.slots
+    }
+
+    /// The other direction of a link.
+    pub(crate) fn twin(&self, link: LinkIx) -> Option<LinkIx> {
+        self.twins.get(link.at()).copied().flatten()
     }
 
     /// The bounds of a link.
@@ -144,9 +152,9 @@ impl Ledger {
         self.calendar.on_link(link)
     }
 
-    /// The instants at which the book of a link changes by itself, each with whether a booking starts then.
-    pub fn changes(&self, link: LinkIx) -> impl Iterator<Item = (Millis, bool)> + '_ {
-        self.calendar.changes(link)
+    /// The instants from `from` on at which the book of a link changes by itself, each with whether a booking starts then.
+    pub fn changes(&self, link: LinkIx, from: Millis) -> impl Iterator<Item = (Millis, bool)> + '_ {
+        self.calendar.changes(link, from)
     }
 
     /// How many bookings there are.

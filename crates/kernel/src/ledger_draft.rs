@@ -14,8 +14,9 @@ use super::ledger_entry::{Claim, LedgerEntry, Span};
 use super::mark_tree::MarkTree;
 use super::path::Links;
 use super::policy::BandwidthModel;
-use super::shared_pool::{SharedPool, SharedPools};
+use super::shared_pool::{Risk, SharedPool, SharedPools};
 use super::topology::{Link, LinkState};
+use super::units::Millis;
 
 /// A ledger as it would be after some changes.
 pub struct LedgerDraft<'a> {
@@ -217,6 +218,14 @@ impl<'a> LedgerDraft<'a> {
     }
 
     fn room_for(&self, link: LinkIx, claim: &Claim, taking: Taking, precision: Precision) -> u64 {
+        let room = self.room_one_way(link, claim, taking, precision);
+        if !claim.is_bidirectional || room == 0 {
+            return room;
+        }
+        self.ledger.twin(link).map_or(0, |twin| room.min(self.room_one_way(twin, claim, taking, precision)))
+    }
+
+    fn room_one_way(&self, link: LinkIx, claim: &Claim, taking: Taking, precision: Precision) -> u64 {
         if self.ledger.closures.close(link, claim.span) {
             return 0;
         }
@@ -232,6 +241,16 @@ impl<'a> LedgerDraft<'a> {
         self.course(link).map_or(0, |course| now.min(course.room_bps(claim, taking, precision)))
     }
 
+    /// Whether a claim surely has room on a link whenever it starts between two instants, if its time is over by the second.
+    pub(crate) fn is_roomy(&self, link: LinkIx, times: (Millis, Millis), claim: &Claim) -> bool {
+        self.course(link).is_some_and(|course| course.is_roomy(times, claim))
+    }
+
+    /// The other direction of a link.
+    pub(crate) fn twin(&self, link: LinkIx) -> Option<LinkIx> {
+        self.ledger.twin(link)
+    }
+
     /// The backup paths that share bandwidth of a slot on a link.
     pub(crate) fn pool(&self, link: LinkIx, slot: Slot) -> Option<&SharedPool> {
         let pools = match self.page(link) {
@@ -239,6 +258,14 @@ impl<'a> LedgerDraft<'a> {
             None => self.ledger.pools(link),
         };
         pools?.pool(slot)
+    }
+
+    /// What of the bandwidth of a pool on a link is not needed in any of these failures, in bit/s; of a bidirectional claim,
+    /// in either direction.
+    pub(crate) fn reusable_bps(&self, link: LinkIx, claim: &Claim, risks: &[Risk]) -> u64 {
+        let one_way = |link| self.pool(link, claim.hold_slot).map_or(0, |pool| pool.reusable(risks));
+        let back = if claim.is_bidirectional { self.ledger.twin(link).map_or(0, one_way) } else { u64::MAX };
+        one_way(link).min(back)
     }
 
     /// The bookings on a link of the first instant at which any cannot take its bandwidth.
@@ -359,6 +386,8 @@ impl Links for DraftView<'_> {
     }
 
     fn is_usable(&self, link: LinkIx) -> bool {
-        self.draft.look(link).is_some_and(|(_, usable, _)| usable) && !self.is_avoided(link)
+        let is_usable =
+            |link| self.draft.look(link).is_some_and(|(_, usable, _)| usable) && !self.is_avoided(link);
+        is_usable(link) && (!self.claim.is_bidirectional || self.draft.twin(link).is_none_or(is_usable))
     }
 }

@@ -16,12 +16,15 @@ pub struct LedgerEntry {
     pub slot: Slot,
     /// Booked on every link.
     pub bandwidth: Bandwidth,
-    /// The links of the working path, and of a backup path that is its own.
+    /// The links of the working path, and of a backup path that is its own; with their other directions, where it is
+    /// bidirectional.
     pub links: Arc<[LinkIx]>,
     /// A backup path that shares its bandwidth with others.
     pub shared: Option<SharedBackup>,
     /// The time in which it is booked.
     pub span: Span,
+    /// Whether another path would be booked in both directions.
+    pub is_bidirectional: bool,
 }
 
 impl LedgerEntry {
@@ -38,7 +41,8 @@ impl LedgerEntry {
 
     /// It looks for a path, and takes bandwidth with this slot.
     pub fn claim(&self, slot: Slot) -> Claim {
-        Claim { slot, hold_slot: self.slot, bandwidth: self.bandwidth, span: self.span }
+        let (hold_slot, is_bidirectional) = (self.slot, self.is_bidirectional);
+        Claim { slot, hold_slot, bandwidth: self.bandwidth, span: self.span, is_bidirectional }
     }
 }
 
@@ -78,4 +82,6 @@ pub struct Claim {
     pub bandwidth: Bandwidth,
     /// The time in which it is booked.
     pub span: Span,
+    /// Whether it is booked on the other directions of the links, too: there is room where both have it.
+    pub is_bidirectional: bool,
 }

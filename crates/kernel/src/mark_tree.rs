@@ -4,110 +4,17 @@
 
 use std::sync::Arc;
 
-use super::bam::{SLOTS, Slot};
+use super::bam::Booked;
 use super::id::AllocationId;
+use super::mark::{Mark, MarkKey};
+use super::mark_summary::{Summary, SummaryDraft, sum_of};
+use super::packed_marks::PackedMarks;
 use super::units::Millis;
 
-/// A node holds no more; in tests few, so that small histories have high trees.
-const NODE_MAX: usize = if cfg!(test) { 4 } else { 32 };
-/// A node with fewer is joined with its neighbour, if both fit in one.
-const NODE_SMALL: usize = NODE_MAX / 4;
-
-/// The place of a mark: what ends at an instant ends before anything starts.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct MarkKey {
-    pub(crate) at: Millis,
-    pub(crate) is_start: bool,
-    pub(crate) id: AllocationId,
-}
-
-/// What changes in a link's book.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Mark {
-    pub(crate) slot: Slot,
-    pub(crate) booked: u64,
-    /// Of a start: the slot with which bandwidth is taken then.
-    pub(crate) setup_slot: Option<Slot>,
-}
-
-impl Mark {
-    pub(crate) fn pair(&self) -> SlotPairs {
-        SlotPairs(self.setup_slot.map_or(0, |setup| 1 << (self.slot.at() * SLOTS + setup.at())))
-    }
-
-    fn change(&self) -> i128 {
-        if self.setup_slot.is_some() { i128::from(self.booked) } else { -i128::from(self.booked) }
-    }
-}
-
-/// Pairs of a slot in which is booked and one with which it is taken: a bit for each.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) struct SlotPairs(u64);
-
-impl SlotPairs {
-    pub(crate) fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    pub(crate) fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    pub(crate) fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// Each pair alone.
-    pub(crate) fn each(self) -> impl Iterator<Item = Self> {
-        let mut left = self.0;
-        std::iter::from_fn(move || {
-            let lowest = left & left.wrapping_neg();
-            left ^= lowest;
-            (lowest != 0).then_some(Self(lowest))
-        })
-    }
-
-    /// As indices: booked in, taken with. Of a single pair.
-    pub(crate) fn slots(self) -> (usize, usize) {
-        let bit = self.0.trailing_zeros() as usize;
-        (bit / SLOTS % SLOTS, bit % SLOTS)
-    }
-}
-
-/// What follows from some marks in a row.
-#[derive(Clone, Debug)]
-pub(crate) struct Summary {
-    pub(crate) first: MarkKey,
-    pub(crate) last: MarkKey,
-    /// How much all of them change the book, by slot.
-    pub(crate) change: [i128; SLOTS],
-    /// The most by which the first of them change it, by slot: at no mark is more in the slot.
-    pub(crate) peak: [i128; SLOTS],
-    /// Of what starts.
-    pub(crate) pairs: SlotPairs,
-    /// Of what starts at the last instant.
-    pub(crate) last_pairs: SlotPairs,
-}
-
-impl Summary {
-    fn of_mark((key, mark): &(MarkKey, Mark)) -> Self {
-        let mut change = [0; SLOTS];
-        change[mark.slot.at()] = mark.change();
-        Self { first: *key, last: *key, change, peak: change, pairs: mark.pair(), last_pairs: mark.pair() }
-    }
-
-    /// This, and what comes after.
-    fn add(&mut self, next: &Self) {
-        for slot in 0..SLOTS {
-            self.peak[slot] = self.peak[slot].max(self.change[slot] + next.peak[slot]);
-            self.change[slot] += next.change[slot];
-        }
-        self.pairs = self.pairs.with(next.pairs);
-        let is_same = next.first.at == next.last.at && self.last.at == next.last.at;
-        self.last_pairs = if is_same { self.last_pairs.with(next.last_pairs) } else { next.last_pairs };
-        self.last = next.last;
-    }
-}
+/// A leaf holds no more marks; in tests few, so that small histories have high trees.
+const LEAF_MAX: usize = if cfg!(test) { 4 } else { 256 };
+/// An inner node has no more children.
+const INNER_MAX: usize = if cfg!(test) { 4 } else { 32 };
 
 #[derive(Clone)]
 pub(crate) struct Node {
@@ -117,7 +24,7 @@ pub(crate) struct Node {
 
 #[derive(Clone)]
 pub(crate) enum NodeBody {
-    Leaf(Vec<(MarkKey, Mark)>),
+    Leaf(PackedMarks),
     Inner(Vec<Arc<Node>>),
 }
 
@@ -135,7 +42,7 @@ impl MarkTree {
     /// Adds a mark, or puts it in the place of the one with its key.
     pub(crate) fn insert(&mut self, key: MarkKey, mark: Mark) {
         let Some(root) = &mut self.root else {
-            self.root = Node::new(NodeBody::Leaf(vec![(key, mark)]));
+            self.root = Node::new(NodeBody::Leaf(PackedMarks::new(&[(key, mark)])));
             return;
         };
         if let Some(right) = Arc::make_mut(root).insert(key, mark) {
@@ -154,31 +61,73 @@ impl MarkTree {
         }
     }
 
+    /// The most that is in all slots together between two instants, of a book as it is before the first mark.
+    pub(crate) fn peak_of_all(&self, booked: &Booked, from: Millis, to: Millis) -> u64 {
+        let mut peak = Peak { from, to, sum: i128::from(sum_of(booked)), most: 0 };
+        if let Some(root) = self.root() {
+            peak.pass(root);
+        }
+        // Of no mark within, what is there before them.
+        u64::try_from(peak.most.max(peak.sum).max(0)).unwrap_or(u64::MAX)
+    }
+
     /// By their keys.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(MarkKey, Mark)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (MarkKey, Mark)> + '_ {
         self.iter_from(MarkKey { at: Millis(0), is_start: false, id: AllocationId(0) })
     }
 
     /// From a key on.
-    pub(crate) fn iter_from(&self, from: MarkKey) -> impl Iterator<Item = &(MarkKey, Mark)> {
+    pub(crate) fn iter_from(&self, from: MarkKey) -> impl Iterator<Item = (MarkKey, Mark)> + '_ {
         let mut stack: Vec<&Node> = self.root().into_iter().collect();
-        let mut leaf: &[(MarkKey, Mark)] = &[];
-        std::iter::from_fn(move || {
+        let leaves = std::iter::from_fn(move || {
             loop {
-                if let Some((first, rest)) = leaf.split_first() {
-                    leaf = rest;
-                    return Some(first);
-                }
                 match &stack.pop()?.body {
-                    NodeBody::Leaf(marks) => leaf = marks.get(marks.partition_point(|(key, _)| *key < from)..)?,
+                    NodeBody::Leaf(marks) => return Some(marks.iter_from(marks.below(from))),
                     NodeBody::Inner(children) => {
-                        stack.extend(
-                            children.iter().rev().map(|child| &**child).filter(|child| child.summary.last >= from),
-                        );
+                        let later = children.iter().rev().map(|child| &**child);
+                        stack.extend(later.filter(|child| child.summary.last >= from));
                     }
                 }
             }
-        })
+        });
+        leaves.flatten()
+    }
+}
+
+/// The most of a sum between two instants.
+struct Peak {
+    from: Millis,
+    to: Millis,
+    sum: i128,
+    most: i128,
+}
+
+impl Peak {
+    fn pass(&mut self, node: &Node) {
+        let Summary { first, last, all, .. } = &node.summary;
+        if self.to < first.at {
+            return;
+        }
+        if last.at < self.from {
+            self.sum += all.change;
+            return;
+        }
+        if self.from < first.at && last.at <= self.to {
+            self.most = self.most.max(self.sum).max(self.sum + all.peak);
+            self.sum += all.change;
+            return;
+        }
+        match &node.body {
+            NodeBody::Inner(children) => children.iter().for_each(|child| self.pass(child)),
+            NodeBody::Leaf(marks) => {
+                for (_, mark) in marks.iter().take_while(|(key, _)| key.at <= self.to) {
+                    // What ends before the time begins is in the sum, too.
+                    self.most = self.most.max(self.sum);
+                    self.sum += mark.change();
+                }
+                self.most = self.most.max(self.sum);
+            }
+        }
     }
 }
 
@@ -199,19 +148,23 @@ impl Node {
     /// What was split off to the right, if it became too wide.
     fn insert(&mut self, key: MarkKey, mark: Mark) -> Option<Arc<Self>> {
         let right = match &mut self.body {
-            NodeBody::Leaf(marks) => {
-                match marks.binary_search_by_key(&key, |(key, _)| *key) {
-                    Ok(at) => marks[at].1 = mark,
-                    Err(at) => marks.insert(at, (key, mark)),
+            NodeBody::Leaf(packed) => {
+                let mut marks: Vec<_> = packed.iter().collect();
+                let at = packed.below(key);
+                match marks.get_mut(at).filter(|(own, _)| *own == key) {
+                    Some((_, own)) => *own = mark,
+                    None => marks.insert(at, (key, mark)),
                 }
-                (marks.len() > NODE_MAX).then(|| NodeBody::Leaf(marks.split_off(NODE_MAX / 2)))
+                let right = (marks.len() > LEAF_MAX).then(|| marks.split_off(LEAF_MAX / 2));
+                *packed = PackedMarks::new(&marks);
+                right.map(|marks| NodeBody::Leaf(PackedMarks::new(&marks)))
             }
             NodeBody::Inner(children) => {
                 let at = child_of(children, key);
                 if let Some(right) = Arc::make_mut(&mut children[at]).insert(key, mark) {
                     children.insert(at + 1, right);
                 }
-                (children.len() > NODE_MAX).then(|| NodeBody::Inner(children.split_off(NODE_MAX / 2)))
+                (children.len() > INNER_MAX).then(|| NodeBody::Inner(children.split_off(INNER_MAX / 2)))
             }
         };
         self.summarise();
@@ -221,16 +174,16 @@ impl Node {
     /// Whether anything is left.
     fn remove(&mut self, key: MarkKey) -> bool {
         match &mut self.body {
-            NodeBody::Leaf(marks) => {
-                if let Ok(at) = marks.binary_search_by_key(&key, |(key, _)| *key) {
-                    marks.remove(at);
-                }
+            NodeBody::Leaf(packed) => {
+                let mut marks: Vec<_> = packed.iter().collect();
+                marks.retain(|(own, _)| *own != key);
+                *packed = PackedMarks::new(&marks);
             }
             NodeBody::Inner(children) => {
                 let at = child_of(children, key);
                 if !Arc::make_mut(&mut children[at]).remove(key) {
                     children.remove(at);
-                } else if children[at].width() < NODE_SMALL {
+                } else if children[at].is_small() {
                     join(children, at);
                 }
             }
@@ -253,23 +206,28 @@ impl Node {
             NodeBody::Inner(children) => children.len(),
         }
     }
+
+    fn width_max(&self) -> usize {
+        match &self.body {
+            NodeBody::Leaf(_) => LEAF_MAX,
+            NodeBody::Inner(_) => INNER_MAX,
+        }
+    }
+
+    /// Then it is joined with its neighbour, if both fit in one.
+    fn is_small(&self) -> bool {
+        self.width() < self.width_max() / 4
+    }
 }
 
 impl NodeBody {
     fn summary(&self) -> Option<Summary> {
-        let add = |mut sum: Summary, next: Summary| {
-            sum.add(&next);
-            sum
-        };
+        let mut draft = SummaryDraft::default();
         match self {
-            Self::Leaf(marks) => marks.iter().map(Summary::of_mark).reduce(add),
-            Self::Inner(children) => {
-                let (first, rest) = children.split_first()?;
-                let mut sum = first.summary.clone();
-                rest.iter().for_each(|child| sum.add(&child.summary));
-                Some(sum)
-            }
+            Self::Leaf(marks) => marks.iter().for_each(|mark| draft.add_mark(&mark)),
+            Self::Inner(children) => children.iter().for_each(|child| draft.add(&child.summary)),
         }
+        draft.finish()
     }
 }
 
@@ -280,14 +238,16 @@ fn child_of(children: &[Arc<Node>], key: MarkKey) -> usize {
 /// Joins the small child at `at` with a neighbour, if both fit in one node.
 fn join(children: &mut Vec<Arc<Node>>, at: usize) {
     let left = if at + 1 < children.len() { at } else { at.saturating_sub(1) };
-    let width = |place: usize| children.get(place).map_or(NODE_MAX, |child| child.width());
-    if left + 1 >= children.len() || width(left) + width(left + 1) > NODE_MAX {
+    let fits = |pair: &[Arc<Node>]| pair.iter().map(|child| child.width()).sum::<usize>() <= pair[0].width_max();
+    if !children.get(left..left + 2).is_some_and(fits) {
         return;
     }
     let right = Arc::unwrap_or_clone(children.remove(left + 1)).body;
     let node = Arc::make_mut(&mut children[left]);
     match (&mut node.body, right) {
-        (NodeBody::Leaf(own), NodeBody::Leaf(more)) => own.extend(more),
+        (NodeBody::Leaf(own), NodeBody::Leaf(more)) => {
+            *own = PackedMarks::new(&own.iter().chain(more.iter()).collect::<Vec<_>>());
+        }
         (NodeBody::Inner(own), NodeBody::Inner(more)) => own.extend(more),
         // Leaves are equally deep.
         (NodeBody::Leaf(_), NodeBody::Inner(_)) | (NodeBody::Inner(_), NodeBody::Leaf(_)) => {}
@@ -302,21 +262,28 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::bam::{Model, ModelKind};
+    use crate::bam::{Model, ModelKind, SLOTS, Slot};
+    use crate::mark::SlotPairs;
 
     /// Each summary is that of the marks below, and no node is empty.
     fn check(node: &Node) -> Vec<(MarkKey, Mark)> {
-        let marks = match &node.body {
-            NodeBody::Leaf(marks) => marks.clone(),
+        let marks: Vec<(MarkKey, Mark)> = match &node.body {
+            NodeBody::Leaf(marks) => marks.iter().collect(),
             NodeBody::Inner(children) => children.iter().flat_map(|child| check(child)).collect(),
         };
-        assert!((1..=NODE_MAX).contains(&node.width()));
+        assert!((1..=node.width_max()).contains(&node.width()));
         let summary = &node.summary;
         let (first, last) = (marks[0].0, marks[marks.len() - 1].0);
         assert_eq!((summary.first, summary.last), (first, last));
         let prefixes = (1..=marks.len()).map(|count| sum(&marks[..count])).collect::<Vec<_>>();
-        assert_eq!(summary.change, sum(&marks));
-        assert_eq!(summary.peak, std::array::from_fn(|slot| prefixes.iter().map(|sum| sum[slot]).max().unwrap()));
+        let of = |slot: usize| summary.slots.get(slot).copied().unwrap_or_default();
+        assert_eq!(std::array::from_fn(|slot| of(slot).change), sum(&marks));
+        let peak: [i128; SLOTS] =
+            std::array::from_fn(|slot| prefixes.iter().map(|sum: &[i128; SLOTS]| sum[slot]).max().unwrap());
+        assert_eq!(std::array::from_fn(|slot| of(slot).peak), peak);
+        let all = |sum: &[i128; SLOTS]| sum.iter().sum::<i128>();
+        assert_eq!(summary.all.change, all(&sum(&marks)));
+        assert_eq!(summary.all.peak, prefixes.iter().map(all).max().unwrap());
         let pairs = |from: Millis| {
             let late = marks.iter().filter(|(key, _)| key.at >= from);
             late.fold(SlotPairs::default(), |pairs, (_, mark)| pairs.with(mark.pair()))
@@ -365,9 +332,9 @@ mod tests {
             }
             versions.push((tree, map));
             for (tree, map) in versions {
-                prop_assert!(tree.iter().map(|(key, mark)| (key, mark)).eq(map.iter()));
+                prop_assert!(tree.iter().eq(map.iter().map(|(key, mark)| (*key, *mark))));
                 let from = MarkKey { at: Millis(30), is_start: true, id: AllocationId(7) };
-                prop_assert!(tree.iter_from(from).map(|(key, mark)| (key, mark)).eq(map.range(from..)));
+                prop_assert!(tree.iter_from(from).eq(map.range(from..).map(|(key, mark)| (*key, *mark))));
                 prop_assert_eq!(tree.root().map_or(0, |root| check(root).len()), map.len());
             }
         }

@@ -244,6 +244,8 @@ fn split<K: Clone, V, T>(
         return None;
     }
     let right = entries.split_off(if at == NODE_MAX { NODE_MAX } else { NODE_MAX / 2 });
+    // It had grown for the one too many.
+    entries.shrink_to(NODE_MAX);
     let bound = right.first()?.0.clone();
     Some((bound, Arc::new(node(right))))
 }

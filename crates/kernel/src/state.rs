@@ -367,15 +367,24 @@ impl Network {
         path: &Arc<[LinkIx]>,
         backup: Option<&Arc<[LinkIx]>>,
     ) -> Option<LedgerEntry> {
+        let is_bidirectional = demand.attributes.is_bidirectional;
+        let booked = |links: Arc<[LinkIx]>| if is_bidirectional { self.both_ways(&links) } else { links };
         let (links, shared) = match backup {
-            None => (Arc::clone(path), None),
-            Some(backup) if demand.attributes.protection.is_some_and(|asked| asked.is_shared) => {
-                let risks = risks_of(path, &self.topology);
-                (Arc::clone(path), Some(SharedBackup { links: Arc::clone(backup), risks }))
+            None => (booked(Arc::clone(path)), None),
+            Some(backup) if demand.attributes.booked_protection().is_some_and(|asked| asked.is_shared) => {
+                let (links, risks) = (booked(Arc::clone(backup)), risks_of(path, &self.topology));
+                (booked(Arc::clone(path)), Some(SharedBackup { links, risks }))
             }
-            Some(backup) => (path.iter().chain(backup.iter()).copied().collect(), None),
+            Some(backup) => (booked(path.iter().chain(backup.iter()).copied().collect()), None),
         };
-        Some(LedgerEntry { id, slot, bandwidth: demand.bandwidth, links, shared, span: self.span_of(demand)? })
+        let span = self.span_of(demand)?;
+        Some(LedgerEntry { id, slot, bandwidth: demand.bandwidth, links, shared, span, is_bidirectional })
+    }
+
+    /// Links with their other directions, of those that have any.
+    fn both_ways(&self, links: &[LinkIx]) -> Arc<[LinkIx]> {
+        let back = links.iter().filter_map(|link| self.ledger.twin(*link));
+        links.iter().copied().chain(back).collect()
     }
 
     /// When a demand is in the books. A hold that lapses may be confirmed before: it counts to its end.

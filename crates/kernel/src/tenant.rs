@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-use super::allocation::Allocation;
+use super::allocation::{Allocation, Demand};
 use super::class::ClassType;
 use super::id::{Name, Sequence};
 use super::units::Bandwidth;
@@ -71,7 +71,8 @@ pub struct Usage {
     pub allocations: u64,
     /// The sum of their bandwidths, each counted once whatever the length of its path.
     pub bandwidth_bps: u64,
-    /// The same, each counted once for every link of its path and of its backup path.
+    /// The same, each counted once for every link of its path and of its backup path, and for their other directions where it
+    /// is bidirectional.
     pub bandwidth_hops_bps: u128,
 }
 
@@ -86,12 +87,14 @@ impl Usage {
     /// What one allocation takes.
     pub fn of(allocation: &Allocation) -> Self {
         let backup = allocation.backup().map_or(0, |backup| backup.len());
-        Self::on_links(allocation.demand.bandwidth, allocation.path.len().saturating_add(backup))
+        Self::on_links(&allocation.demand, allocation.path.len().saturating_add(backup))
     }
 
-    /// What one allocation of this bandwidth takes on so many links.
-    pub(super) fn on_links(bandwidth: Bandwidth, links: usize) -> Self {
-        let (bandwidth_bps, links) = (bandwidth.as_bps(), u128::try_from(links).unwrap_or(u128::MAX));
+    /// What one allocation takes on so many links.
+    pub(super) fn on_links(demand: &Demand, links: usize) -> Self {
+        let bandwidth_bps = demand.bandwidth.as_bps();
+        let directions = if demand.attributes.is_bidirectional { 2 } else { 1 };
+        let links = u128::try_from(links).unwrap_or(u128::MAX).saturating_mul(directions);
         Self { allocations: 1, bandwidth_bps, bandwidth_hops_bps: u128::from(bandwidth_bps).saturating_mul(links) }
     }
 

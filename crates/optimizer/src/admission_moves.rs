@@ -160,6 +160,7 @@ fn claim_of(network: &Network, demand: &Demand) -> Option<Claim> {
         hold_slot: slot(demand.hold_priority)?,
         bandwidth: demand.bandwidth,
         span: network.span_of(demand)?,
+        is_bidirectional: demand.attributes.is_bidirectional,
     })
 }
 

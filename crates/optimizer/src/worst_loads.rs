@@ -71,7 +71,9 @@ impl WorstLoads {
                 let bounds = network.ledger().bounds(link);
                 bounds.map_or(0, |bounds| bounds.booked(slots, slot, allocation.demand.bandwidth))
             };
-            for link in allocation.links().iter() {
+            let left = network.entry_of(allocation);
+            let shared = left.iter().flat_map(|entry| &entry.shared).flat_map(|shared| shared.links.iter());
+            for link in left.iter().flat_map(|entry| entry.links.iter()).chain(shared) {
                 self.change(*link, |change| change.left = change.left.saturating_add(booked(*link)));
             }
             let now = match fate {
@@ -79,7 +81,9 @@ impl WorstLoads {
                 Fate::Unprotected => &allocation.path,
                 Fate::Ended(_) => continue,
             };
-            for link in now.iter() {
+            let moved = Allocation { path: Arc::clone(now), recovery: None, ..Allocation::clone(allocation) };
+            let came = network.entry_of(&moved);
+            for link in came.iter().flat_map(|entry| entry.links.iter()) {
                 self.change(*link, |change| change.came = change.came.saturating_add(booked(*link)));
             }
         }

@@ -71,6 +71,9 @@ pub struct AvailabilityArgs {
     /// How long, in milliseconds
     #[arg(long)]
     duration_ms: u64,
+    /// In both directions, on the same links back
+    #[arg(long)]
+    bidirectional: bool,
 }
 
 pub(super) fn failure_study(args: &FailureStudyArgs) -> Result<(), ConnectionError> {
@@ -165,6 +168,7 @@ pub(super) fn availability(args: &AvailabilityArgs) -> Result<(), ConnectionErro
         setup_priority: None,
         hold_priority: None,
         constraints: None,
+        bidirectional: args.bidirectional,
     };
     let found = connection.wait(async |client| Ok(client.availability_create(name, &request).await?))?;
     connection.show(&found, || {

@@ -89,7 +89,12 @@ fn warnings(allocation: &Allocation, conditions: &Conditions) -> Vec<String> {
     let of_protection = allocation
         .is_unprotected()
         .then_some("the allocation is unprotected: no backup path has the bandwidth; it gets one when one can be had");
-    of_flow.into_iter().chain(of_protection).map(str::to_owned).collect()
+    let is_shared = |protection: Option<Protection>| protection.is_some_and(|asked| asked.is_shared);
+    let attributes = &allocation.demand.attributes;
+    let of_sharing = (is_shared(attributes.protection) && !is_shared(attributes.booked_protection())).then_some(
+        "the allocation has a start or an end: as long as it has, the bandwidth of its backup path is its own and not shared",
+    );
+    of_flow.into_iter().chain(of_protection).chain(of_sharing).map(str::to_owned).collect()
 }
 
 /// An allocation as it is without what the switches and its end have to say.
@@ -135,6 +140,7 @@ pub(super) fn demand(demand: &Demand, names: &Names) -> AllocationDemand {
         held_until: attributes.held_until.map(instant),
         constraints: demand.constraints.as_deref().map(|asked| constraints(asked, names)),
         protection: attributes.protection.map(protection),
+        bidirectional: attributes.is_bidirectional,
         flow: attributes.flow.as_deref().map(flow),
     }
 }

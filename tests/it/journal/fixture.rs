@@ -325,6 +325,7 @@ impl World {
                 held_until: None,
                 annotations: self.dice.maybe(annotation_change).into_iter().collect(),
                 protection: if self.dice.one_in(6) { Some(protection(&mut self.dice)) } else { None },
+                is_bidirectional: self.dice.one_in(6),
             },
         }
     }

@@ -23,7 +23,11 @@ pub(super) fn fits(state: &State, allocation: &Allocation) -> bool {
 /// The entry of an allocation that this network can book: a known class, a connected path from ingress to egress.
 pub(super) fn entry_that_fits(network: &Network, allocation: &Allocation) -> Option<LedgerEntry> {
     let is_connected = |path: &Arc<[LinkIx]>| {
-        let next = |at, link: &LinkIx| network.topology.link(*link).filter(|link| link.from == at).map(|link| link.to);
+        let is_bidirectional = allocation.demand.attributes.is_bidirectional;
+        let next = |at, link: &LinkIx| {
+            let link = network.topology.link(*link).filter(|link| link.from == at)?;
+            (!is_bidirectional || link.twin.is_some()).then_some(link.to)
+        };
         !path.is_empty() && path.iter().try_fold(allocation.demand.ingress, next) == Some(allocation.demand.egress)
     };
     if !std::iter::once(&allocation.path).chain(allocation.backup()).all(is_connected) {

@@ -27,6 +27,11 @@ pub type Booked = [u64; SLOTS];
 pub struct Slot(u8);
 
 impl Slot {
+    /// The slot at an index below [`SLOTS`].
+    pub(crate) const fn new(at: u8) -> Self {
+        Self(at)
+    }
+
     /// As an index into [`Booked`].
     pub const fn at(self) -> usize {
         self.0 as usize
@@ -204,16 +209,23 @@ impl LinkBounds {
     /// The bandwidth that the slot may still reserve with every victim that it may take, in bit/s: the unreserved bandwidth
     /// of the TE-class (RFC 4124).
     pub fn reach_bps(&self, slots: &Slots, booked: &Booked, slot: Slot) -> u64 {
+        self.reservable(slots.class_at(slot.at()), self.reach_in_book(slots, booked, slot))
+    }
+
+    fn reach_in_book(&self, slots: &Slots, booked: &Booked, slot: Slot) -> u64 {
         let class = slots.class_at(slot.at());
         let priority = slots.priority(slot);
-        self.reservable(
-            class,
-            match self.rule {
-                BookRule::Loans => gbam::reach(self, booked, class),
-                BookRule::MaximumAllocation => mam::unreserved(self, slots, booked, class, priority),
-                BookRule::RussianDolls => rdm::unreserved(self, slots, booked, class, priority),
-            },
-        )
+        match self.rule {
+            BookRule::Loans => gbam::reach(self, booked, class),
+            BookRule::MaximumAllocation => mam::unreserved(self, slots, booked, class, priority),
+            BookRule::RussianDolls => rdm::unreserved(self, slots, booked, class, priority),
+        }
+    }
+
+    /// Whether what is booked for the slot has reach in every book that holds no more than this with it, whichever slots
+    /// that is in: reach falls by no more than usage grows, so it is enough that an empty book has so much.
+    pub(crate) fn has_reach_within(&self, slots: &Slots, booked_in_all: u64, slot: Slot) -> bool {
+        self.reach_in_book(slots, &[0; SLOTS], slot) >= booked_in_all
     }
 
     /// No reservation is larger than [`Bandwidth::MAX`], however overbooked a class is.

@@ -15,7 +15,7 @@ use super::resolve::{self, Priorities};
 use super::restoration::reroute_victims;
 use super::tenant::{check_quotas, check_route};
 use super::victims::{self, make_room};
-use crate::allocation::{Allocation, Demand, LspAttributes, Owner, Protection, Recovery, Route};
+use crate::allocation::{Allocation, Demand, Owner, Protection, Recovery, Route};
 use crate::bam::Cause;
 use crate::calendar::Taking;
 use crate::command::Request;
@@ -43,7 +43,6 @@ pub(super) fn allocate(
         return Err(Refusal::AlreadyExpired);
     }
     let (network, demand, priorities) = resolve_demand(state, request, now)?;
-    check_protection(&demand.attributes)?;
     if demand.attributes.starts_at.is_some() && network.ledger.bookings() >= BOOKINGS_MAX {
         return Err(Refusal::TooMany { what: "scheduled allocations of a topology", max: BOOKINGS_MAX });
     }
@@ -64,18 +63,6 @@ pub(super) fn allocate(
         }
         Err(denial) => Event::Denied { of: None, demand: Box::new(demand), denial },
     })
-}
-
-/// What shares bandwidth has neither start nor end: when a pool would have which members is not looked ahead.
-pub(super) fn check_protection(attributes: &LspAttributes) -> Result<(), Refusal> {
-    let has_times = attributes.starts_at.is_some() || attributes.expires_at.is_some();
-    match attributes.protection {
-        Some(Protection { is_shared: true, .. }) if has_times => Err(Refusal::ImpossibleTime {
-            field: "protection.kind",
-            why: "what shares bandwidth has no start and no end",
-        }),
-        _ => Ok(()),
-    }
 }
 
 /// The demand of a request, in the network that it is about.
@@ -151,7 +138,7 @@ pub(super) type RouteAndFates = (Route, Vec<Displaced>);
 impl Admission<'_> {
     pub(super) fn of_new(&self, workspace: &mut Workspace) -> Result<RouteAndFates, Denial> {
         let network = self.network;
-        if let Some(protection) = self.demand.attributes.protection {
+        if let Some(protection) = self.demand.attributes.booked_protection() {
             let find = |id| self.state.allocation(id);
             match self.protected(Reallocation::new(network, &network.graph, &find), protection, workspace) {
                 Err(_) if protection.is_best_effort => {}
@@ -180,7 +167,8 @@ impl Admission<'_> {
     pub(super) fn claim(&self) -> Claim {
         let Priorities { setup_slot, hold_slot, .. } = self.priorities;
         let span = self.network.span_of(self.demand).unwrap_or_default();
-        Claim { slot: setup_slot, hold_slot, bandwidth: self.demand.bandwidth, span }
+        let is_bidirectional = self.demand.attributes.is_bidirectional;
+        Claim { slot: setup_slot, hold_slot, bandwidth: self.demand.bandwidth, span, is_bidirectional }
     }
 
     /// `Err(None)`: no path has the bandwidth, whichever victims the demand takes.
@@ -193,7 +181,7 @@ impl Admission<'_> {
         }
         let has_no_future =
             network.ledger.bookings() == 0 && (claim.span.ends_at.is_none() || network.ledger.closures.is_empty());
-        let is_now = claim.span.start.is_none() && has_no_future;
+        let is_now = claim.span.start.is_none() && has_no_future && !claim.is_bidirectional;
         // The common case first, on the ledger itself: a demand that needs no victim, where nothing is booked ahead.
         if is_now && let Some(links) = self.free_path(&network.ledger.free(claim.slot), workspace)? {
             return Ok((Route::single(links), vec![]));

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::admit::{Admission, RouteAndFates, check, check_protection, denial};
+use super::admit::{Admission, RouteAndFates, check, denial};
 use super::attributes::{annotate, changed};
 use super::path_query::path_query;
 use super::protection::{backup_beside, fits_beside};
@@ -48,7 +48,6 @@ pub(super) fn change(
     let attributes = changed(&old.demand.attributes, change, now)?;
     let demand = Demand { bandwidth, constraints, attributes, ..old.demand.clone() };
     check(&demand, network)?;
-    check_protection(&demand.attributes)?;
     check_quotas(state, &demand, Some(old))?;
     let (setup, hold) = (demand.setup_priority, demand.hold_priority);
     let priorities = resolve::priorities(network, name, demand.class_type, Some(setup), Some(hold))?;
@@ -101,7 +100,7 @@ impl Admission<'_> {
         if let Some(route) = self.on_paths_of(old, &books.draft, workspace) {
             return Ok((route, vec![]));
         }
-        if let Some(protection) = self.demand.attributes.protection {
+        if let Some(protection) = self.demand.attributes.booked_protection() {
             let decided = self.protected(books_without(), protection, workspace);
             match decided {
                 Err(_) if !protection.is_best_effort && !old.is_unprotected() => return decided,
@@ -131,7 +130,7 @@ impl Admission<'_> {
     /// bandwidth freely.
     fn on_paths_of(&self, old: &Allocation, draft: &LedgerDraft<'_>, workspace: &mut Workspace) -> Option<Route> {
         let (network, claim) = (self.network, self.claim());
-        let (before, asked) = (old.demand.attributes.protection, self.demand.attributes.protection);
+        let (before, asked) = (old.demand.attributes.booked_protection(), self.demand.attributes.booked_protection());
         if !self.has_room_on_path_of(old, draft) {
             return None;
         }

@@ -88,7 +88,8 @@ impl HeadroomSearch<'_, '_> {
     fn any_bandwidth(&self) -> Claim {
         let Priorities { setup_slot, hold_slot, .. } = self.priorities;
         let span = self.network.span_of(&self.demand).unwrap_or_default();
-        Claim { slot: setup_slot, hold_slot, bandwidth: Bandwidth::MAX, span }
+        let is_bidirectional = self.demand.attributes.is_bidirectional;
+        Claim { slot: setup_slot, hold_slot, bandwidth: Bandwidth::MAX, span, is_bidirectional }
     }
 
     fn has_path(&mut self, draft: &LedgerDraft<'_>, bandwidth_bps: u64) -> bool {

@@ -103,20 +103,25 @@ fn into_new_revision(
 /// without links.
 fn is_sound(allocation: &Allocation, graph: &Graph, topology: &Topology) -> bool {
     let is_up = |link: &LinkIx| topology.link(*link).is_some_and(|link| link.state != LinkState::Down);
+    let has_other_direction =
+        |link: &LinkIx| topology.link(*link).and_then(|link| link.twin).is_some_and(|twin| is_up(&twin));
+    let is_bidirectional = allocation.demand.attributes.is_bidirectional;
     !allocation.path.is_empty()
-        && allocation.links().iter().all(is_up)
+        && allocation.links().iter().all(|link| is_up(link) && (!is_bidirectional || has_other_direction(link)))
         && keeps_constraints(allocation, topology)
         && is_protected_as_asked(allocation, graph)
 }
 
 /// Whether it has a backup path that shares bandwidth with others.
 fn shares_bandwidth(allocation: &Allocation) -> bool {
-    allocation.backup().is_some() && allocation.demand.attributes.protection.is_some_and(|asked| asked.is_shared)
+    allocation.backup().is_some()
+        && allocation.demand.attributes.booked_protection().is_some_and(|asked| asked.is_shared)
 }
 
 /// Whether the backup path, if there is one, shares nothing with the working path that it must not share.
 fn is_protected_as_asked(allocation: &Allocation, graph: &Graph) -> bool {
-    let (Some(protection), Some(backup)) = (allocation.demand.attributes.protection, allocation.backup()) else {
+    let (Some(protection), Some(backup)) = (allocation.demand.attributes.booked_protection(), allocation.backup())
+    else {
         return true;
     };
     are_disjoint(graph, &allocation.path, backup, protection.disjointness)

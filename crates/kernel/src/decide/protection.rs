@@ -8,7 +8,6 @@ use super::reallocation::Reallocation;
 use super::resolve;
 use super::tenant::check_route;
 use crate::allocation::{Allocation, Demand, Protection, Recovery, Route};
-use crate::bam::Slot;
 use crate::calendar::Taking;
 use crate::event::{Binding, Denial, Event};
 use crate::id::{AllocationId, LinkIx};
@@ -76,7 +75,7 @@ fn sharing_pair(
 ) -> Result<Route, NoPath> {
     for working in path::k_shortest(books.graph, links, query, WORKING_TRIED, workspace)? {
         let risks = risks_of(&working.links, &books.network.topology);
-        let shared = Sharing { links, draft: &books.draft, slot: claim.hold_slot, risks: &risks };
+        let shared = Sharing { links, draft: &books.draft, claim, risks: &risks };
         let around = (working.links.as_slice(), asked.disjointness);
         if let Ok(backup) = path::disjoint_from(books.graph, &shared, query, around, workspace) {
             return Ok(Route { path: working.links.into(), backup: Some(backup.links.into()) });
@@ -91,7 +90,7 @@ fn sharing_pair(
 struct Sharing<'a, L> {
     links: &'a L,
     draft: &'a LedgerDraft<'a>,
-    slot: Slot,
+    claim: Claim,
     risks: &'a [Risk],
 }
 
@@ -100,8 +99,7 @@ impl<L: Links> Links for Sharing<'_, L> {
         if !self.links.is_usable(link) {
             return 0;
         }
-        let reusable = self.draft.pool(link, self.slot).map_or(0, |pool| pool.reusable(self.risks));
-        self.links.room_bps(link).saturating_add(reusable)
+        self.links.room_bps(link).saturating_add(self.draft.reusable_bps(link, &self.claim, self.risks))
     }
 
     fn weight(&self, link: LinkIx) -> u32 {
@@ -123,7 +121,7 @@ pub(super) fn fits_beside(
 ) -> bool {
     let risks = if asked.is_shared { risks_of(path, &network.topology) } else { Arc::from([]) };
     let reusable = |link: LinkIx| match asked.is_shared {
-        true => draft.pool(link, claim.hold_slot).map_or(0, |pool| pool.reusable(&risks)),
+        true => draft.reusable_bps(link, claim, &risks),
         false => 0,
     };
     let has_room = |link: &LinkIx| {
@@ -199,7 +197,8 @@ pub(super) fn recover(
 ) -> Result<Event, Refusal> {
     let old = resolve::allocation(state, id)?;
     let (_, network) = resolve::network(state, Some(&old.demand.topology))?;
-    let protection = old.demand.attributes.protection.filter(|_| old.is_recovering()).ok_or(Refusal::NothingDue)?;
+    let protection =
+        old.demand.attributes.booked_protection().filter(|_| old.is_recovering()).ok_or(Refusal::NothingDue)?;
     let recovering = Recovering::new(network, old, protection);
     let recovered = recovering.and_then(|recovering| recovering.run(may_return, workspace));
     let (path, recovery) = recovered.ok_or(Refusal::NothingDue)?;
@@ -276,7 +275,7 @@ pub(super) fn backup_beside(
     let around = (path, protection.disjointness);
     let found = if protection.is_shared {
         let (links, risks) = (draft.free_exact(claim), risks_of(path, &network.topology));
-        let shared = Sharing { links: &links, draft, slot: claim.hold_slot, risks: &risks };
+        let shared = Sharing { links: &links, draft, claim, risks: &risks };
         path::disjoint_from(&network.graph, &shared, &query, around, workspace)
     } else {
         path::disjoint_from(&network.graph, &draft.free(claim), &query, around, workspace)

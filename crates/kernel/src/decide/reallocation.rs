@@ -93,19 +93,16 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         if departure.cause == DisplacedBy::Relocation {
             (departure.cause, departure.turn) = (cause, turn);
         }
-        if let Some(route) = departure.route.take() {
-            let links = route.links();
-            for link in links.iter() {
-                if let Some(arrived) = self.arrivals.get_mut().and_then(|all| all.get_mut(&(*link, entry.slot)))
-                    && let Ok(at) = arrived.binary_search(&entry.id)
-                {
-                    arrived.remove(at);
-                }
-            }
-            if let Some(left) = self.entry_on(allocation, &route) {
-                self.draft.leave(&left);
+        let route = departure.route.take();
+        let Some(left) = route.and_then(|route| self.entry_on(allocation, &route)) else { return };
+        for link in left.links.iter() {
+            if let Some(arrived) = self.arrivals.get_mut().and_then(|all| all.get_mut(&(*link, entry.slot)))
+                && let Ok(at) = arrived.binary_search(&entry.id)
+            {
+                arrived.remove(at);
             }
         }
+        self.draft.leave(&left);
     }
 
     /// Books a pathless allocation on a route.
@@ -246,7 +243,8 @@ impl<'a, 'b> Reallocation<'a, 'b> {
     /// Books a pathless allocation that was protected on its working path, and on its backup path where that is still one.
     /// Says whether the working path can carry it.
     pub(super) fn stay(&mut self, allocation: &Allocation, workspace: &mut Workspace) -> bool {
-        let (Some(asked), Some(backup)) = (allocation.demand.attributes.protection, allocation.backup()) else {
+        let (Some(asked), Some(backup)) = (allocation.demand.attributes.booked_protection(), allocation.backup())
+        else {
             return false;
         };
         let Some(claim) = self.network.claim_of(allocation) else { return false };

@@ -164,7 +164,11 @@ impl Relocating<'_> {
         let needed_bps = self.demand.bandwidth.as_bps();
         let both = Bandwidth::saturating_from_bps(bandwidth.as_bps().saturating_add(needed_bps));
         let free = books.draft.free(Claim { bandwidth: both, ..claim });
-        let links = BesideDemand { free, path, needed_bps };
+        let mut needed = path.to_vec();
+        if self.claim.is_bidirectional || claim.is_bidirectional {
+            needed.extend(path.iter().filter_map(|link| books.network.ledger.twin(*link)));
+        }
+        let links = BesideDemand { free, path: &needed, needed_bps };
         let query = path_query(&books.network.model.policy, &allocation.demand);
         let found = path::shortest(books.graph, &links, &query, workspace);
         if found.is_err() && constraints.is_none() {

@@ -36,7 +36,7 @@ pub(super) fn reroute(
     if !path::obeys(&network.graph, &query, &path, workspace) {
         return denied(Denial::NoPath(PathObstacle::Route));
     }
-    if let (Some(protection), Some(backup)) = (old.demand.attributes.protection, old.backup())
+    if let (Some(protection), Some(backup)) = (old.demand.attributes.booked_protection(), old.backup())
         && !path::are_disjoint(&network.graph, &path, backup, protection.disjointness)
     {
         return denied(Denial::NoPath(PathObstacle::Route));
@@ -46,7 +46,7 @@ pub(super) fn reroute(
     };
     let mut draft = LedgerDraft::new(&network.ledger);
     draft.leave(&entry);
-    if let (Some(asked), Some(backup)) = (old.demand.attributes.protection, old.backup())
+    if let (Some(asked), Some(backup)) = (old.demand.attributes.booked_protection(), old.backup())
         && !fits_beside(network, &draft, &claim, (&path, asked), backup)
     {
         return denied(Denial::NoPath(PathObstacle::Route));

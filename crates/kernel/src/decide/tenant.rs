@@ -45,7 +45,7 @@ pub(super) fn delete(state: &State, name: &Name) -> Result<Event, Refusal> {
 /// Whether a demand may be met as far as its tenant's quotas say, in the place of `old` where it is a change. What depends on
 /// its path is for [`check_route`].
 pub(super) fn check_quotas(state: &State, demand: &Demand, old: Option<&Allocation>) -> Result<(), Refusal> {
-    check(state, demand, (Usage::on_links(demand.bandwidth, 0), old), &[QuotaKind::Bandwidth, QuotaKind::Allocations])
+    check(state, demand, (Usage::on_links(demand, 0), old), &[QuotaKind::Bandwidth, QuotaKind::Allocations])
 }
 
 /// Whether a demand may go this way as far as its tenant's quotas say.
@@ -56,7 +56,7 @@ pub(super) fn check_route(
     old: Option<&Allocation>,
 ) -> Result<(), Refusal> {
     let links = path.len().saturating_add(backup.as_ref().map_or(0, |backup| backup.len()));
-    check(state, demand, (Usage::on_links(demand.bandwidth, links), old), &[QuotaKind::BandwidthHops])
+    check(state, demand, (Usage::on_links(demand, links), old), &[QuotaKind::BandwidthHops])
 }
 
 fn check(

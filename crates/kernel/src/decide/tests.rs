@@ -1,5 +1,6 @@
 //! Decisions on small networks, and what must hold after any of them.
 
+mod bidirectional;
 mod calendar;
 mod calendar_oracle;
 mod changes;

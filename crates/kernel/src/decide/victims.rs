@@ -57,7 +57,8 @@ pub(super) fn book_path_with_victims(
         return false;
     };
     let route = Route::single(found.links);
-    let is_booked = make_room(books, &LedgerEntry { links: route.links(), shared: None, ..entry }, setup_slot);
+    let Some(entry) = books.entry_on(allocation, &route) else { return false };
+    let is_booked = make_room(books, &entry, setup_slot);
     if is_booked {
         books.note_arrival(allocation.id, route);
     }

@@ -64,6 +64,11 @@ pub enum NoRules {
     /// A TCP or UDP port without the protocol.
     #[error("invalid flow: l4_dst needs ip_proto 6 (TCP) or 17 (UDP)")]
     PortWithoutProtocol,
+    /// A TCP or UDP port of packets whose answers are to have rules, too.
+    #[error(
+        "the answers to its packets would be told by a source port, which no rule does: a bidirectional allocation has no l4_dst"
+    )]
+    PortOfAnswers,
     /// Addresses of IPv4 and of IPv6.
     #[error("invalid flow: its packets are IPv4 or IPv6, not both")]
     TwoFamilies,
@@ -265,6 +270,9 @@ pub(crate) fn impossible_flow(demand: &Demand, topology: &Topology) -> Option<(&
     let flow = demand.attributes.flow.as_deref()?;
     if let found @ Some(_) = contradiction(flow) {
         return found;
+    }
+    if demand.attributes.is_bidirectional && flow.l4_dst.is_some() {
+        return Some(("flow.l4_dst", NoRules::PortOfAnswers));
     }
     let ends = [("flow.in_port", demand.ingress, flow.in_port), ("flow.out_port", demand.egress, flow.out_port)];
     ends.into_iter().find_map(|(field, node, port)| {

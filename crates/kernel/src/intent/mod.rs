@@ -14,6 +14,7 @@ mod flow_table;
 mod flow_number;
 mod numbering;
 mod failover_rules;
+mod return_way;
 mod lsp_rules;
 
 mod head_order;

@@ -15,6 +15,7 @@ use super::head_order::{HeadLevel, HeadOrder, HeadRank};
 use super::lsp_rules::{NoRules, RANKS, Shape};
 use super::meter::Meter;
 use super::numbering::{PathNumbers, RuleSettings};
+use super::return_way::{allocation_id, is_return, return_id, return_number, return_of};
 use super::rule::Cookie;
 use crate::allocation::Allocation;
 use crate::id::AllocationId;
@@ -25,6 +26,7 @@ use crate::units::Bandwidth;
 #[derive(Clone, Debug, Default)]
 pub struct RulePlan {
     tables: Tables,
+    /// By allocation, the way there, and by the id of its return, if it has one, that.
     paths: BTreeMap<AllocationId, Path>,
     without: BTreeMap<AllocationId, NoRules>,
     order: HeadOrder,
@@ -96,79 +98,99 @@ impl RulePlan {
 
     /// Why an allocation has no rules, if it has none for another reason than naming no flow.
     pub fn why_not(&self, id: AllocationId) -> Option<NoRules> {
-        self.without.get(&id).cloned()
+        self.without.get(&id).or_else(|| self.without.get(&return_id(id))).cloned()
     }
 
     /// The switches on the working path of an allocation that has one.
     pub fn switches_of(&self, id: AllocationId) -> impl Iterator<Item = Dpid> + '_ {
-        self.paths.get(&id).into_iter().flat_map(|path| path.shape.hops.iter().map(|(dpid, _)| *dpid))
+        self.ways(id).flat_map(|path| path.shape.hops.iter().map(|(dpid, _)| *dpid))
+    }
+
+    /// The path of an allocation, and its return where it has one.
+    fn ways(&self, id: AllocationId) -> impl Iterator<Item = &Path> {
+        self.paths.get(&id).into_iter().chain(self.paths.get(&return_id(id)))
     }
 
     /// The allocations with a working or backup path by this switch.
     pub fn at(&self, switch: Dpid) -> impl Iterator<Item = AllocationId> + '_ {
+        self.ways_at(switch).map(allocation_id).collect::<BTreeSet<_>>().into_iter()
+    }
+
+    fn ways_at(&self, switch: Dpid) -> impl Iterator<Item = AllocationId> + '_ {
         let here = move |path: &Path| path.shape.switches().any(|dpid| dpid == switch);
         self.paths.iter().filter(move |(_, path)| here(path)).map(|(id, _)| *id)
     }
 
     /// The older allocation that gets the packets which are of its flow and an allocation's, where both flows say equally much.
     pub fn older_overlap(&self, id: AllocationId) -> Option<AllocationId> {
-        self.paths.get(&id)?.older
+        self.ways(id).find_map(|path| path.older).map(allocation_id)
     }
 
     /// Whether an allocation has rules.
     pub fn has(&self, id: AllocationId) -> bool {
-        self.paths.get(&id).is_some_and(|path| path.rank.is_some())
+        self.paths.contains_key(&id) && self.ways(id).all(|path| path.rank.is_some())
     }
 
     /// The allocations after `after` that have a path, by age; all, where it is none.
     pub fn paths_after(&self, after: Option<AllocationId>) -> impl Iterator<Item = AllocationId> + '_ {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.paths.range((from, Bound::Unbounded)).map(|(id, _)| *id)
+        self.paths.range((from, Bound::Unbounded)).map(|(id, _)| *id).take_while(|id| !is_return(*id))
     }
 
     /// The allocations that have rules, or should.
     pub fn allocations(&self) -> impl Iterator<Item = AllocationId> + '_ {
         let pathless = self.without.keys().filter(|id| !self.paths.contains_key(id));
-        self.paths.keys().chain(pathless).copied()
+        self.paths.keys().chain(pathless).copied().filter(|id| !is_return(*id))
     }
 
     /// The allocations that wait for a number.
     pub fn unnumbered(&self) -> impl Iterator<Item = AllocationId> + '_ {
         let waits = |why: &NoRules| matches!(why, NoRules::NoNumber { .. });
-        self.without.iter().filter(move |(_, why)| waits(why)).map(|(id, _)| *id)
+        self.without.iter().filter(move |(_, why)| waits(why)).map(|(id, _)| *id).filter(|id| !is_return(*id))
     }
 
     /// The allocations that should have rules but cannot have them.
     pub fn without_rules(&self) -> impl Iterator<Item = AllocationId> + '_ {
-        self.without.keys().copied()
+        self.without.keys().map(|id| allocation_id(*id)).collect::<BTreeSet<_>>().into_iter()
     }
 
     /// Whether the switches hold all that an allocation's packets need on the working path: its rules of this epoch, its meter
     /// and its groups.
     pub fn is_held(&self, id: AllocationId, seen: &Tables) -> bool {
-        let Some(path) = self.paths.get(&id) else { return false };
-        let metered = seen.get(&path.shape.ingress()).and_then(|table| table.meter(path.numbers.meter));
-        let grouped =
-            |(dpid, group): (Dpid, Group)| seen.get(&dpid).and_then(|table| table.group(group.id)) == Some(group);
-        metered == Some(path.meter(&self.settings))
-            && path.groups().all(grouped)
-            && path.are_held(seen, &self.settings, |is_standby| !is_standby)
+        let is_held = |path: &Path| {
+            let metered = seen.get(&path.shape.ingress()).and_then(|table| table.meter(path.numbers.meter));
+            let grouped =
+                |(dpid, group): (Dpid, Group)| seen.get(&dpid).and_then(|table| table.group(group.id)) == Some(group);
+            metered == Some(path.meter(&self.settings))
+                && path.groups().all(grouped)
+                && path.are_held(seen, &self.settings, |is_standby| !is_standby)
+        };
+        self.paths.contains_key(&id) && self.ways(id).all(is_held) && !self.without.contains_key(&return_id(id))
     }
 
     /// Whether an allocation's packets have a way when a port of the working path is dead, as far as they should: the rules of
     /// its backup path are held.
     pub fn is_standby_held(&self, id: AllocationId, seen: &Tables) -> bool {
-        self.paths.get(&id).is_some_and(|path| path.are_held(seen, &self.settings, |is_standby| is_standby))
+        let is_held = |path: &Path| path.are_held(seen, &self.settings, |is_standby| is_standby);
+        self.paths.contains_key(&id) && self.ways(id).all(is_held)
     }
 
     /// Adds or updates a living allocation, with the number of its flow.
     pub fn set(&mut self, allocation: &Allocation, number: Option<FlowNumber>, topology: &Topology) {
+        self.set_way(allocation, number, topology);
+        match return_of(allocation, topology) {
+            Some(back) => self.set_way(&back, number.map(return_number), topology),
+            None => self.remove_way(return_id(allocation.id)),
+        }
+    }
+
+    fn set_way(&mut self, allocation: &Allocation, number: Option<FlowNumber>, topology: &Topology) {
         let id = allocation.id;
         let path = match self.path(allocation, number, topology) {
             Ok(path) => self.with_possible_groups(path),
-            Err(NoRules::NoFlow) => return self.remove(id),
+            Err(NoRules::NoFlow) => return self.remove_way(id),
             Err(why) => {
-                self.remove(id);
+                self.remove_way(id);
                 self.without.insert(id, why);
                 return;
             }
@@ -176,7 +198,7 @@ impl RulePlan {
         if self.paths.get(&id).is_some_and(|old| old.is_same_but_for_rank(&path)) {
             return;
         }
-        self.remove(id);
+        self.remove_way(id);
         for flow in &path.shape.heads {
             self.stale.extend(self.order.add(path.level(), *flow, id));
         }
@@ -185,6 +207,11 @@ impl RulePlan {
 
     /// Removes an allocation that is over.
     pub fn remove(&mut self, id: AllocationId) {
+        self.remove_way(id);
+        self.remove_way(return_id(id));
+    }
+
+    fn remove_way(&mut self, id: AllocationId) {
         self.without.remove(&id);
         self.erase(id);
         self.stale.remove(&id);
@@ -200,7 +227,7 @@ impl RulePlan {
         if !self.groupless.insert(switch) {
             return;
         }
-        for id in self.at(switch).collect::<Vec<_>>() {
+        for id in self.ways_at(switch).collect::<Vec<_>>() {
             self.erase(id);
             if let Some(path) = self.paths.get_mut(&id) {
                 path.shape.failover = None;
@@ -222,7 +249,7 @@ impl RulePlan {
         if self.foreign.get(&switch) == Some(&foreign) {
             return;
         }
-        let here: Vec<_> = self.at(switch).collect();
+        let here: Vec<_> = self.ways_at(switch).collect();
         self.stale.extend(here);
         self.foreign.insert(switch, foreign);
     }
@@ -265,14 +292,15 @@ impl RulePlan {
                 Err(why) => drop(self.without.insert(*id, why.clone())),
             }
         }
-        changed.into_iter().map(|(id, _)| id).collect()
+        // One whose return alone has changed is told once, as itself.
+        changed.into_iter().map(|(id, _)| allocation_id(id)).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The rank of an allocation's rules, or why it has none.
     fn rank(&self, id: AllocationId, standing: HeadRank) -> Result<u16, NoRules> {
         let rank = match standing {
             HeadRank::Rank(rank, _) => rank,
-            HeadRank::Heir(of) => return Err(NoRules::FlowTaken(of)),
+            HeadRank::Heir(of) => return Err(NoRules::FlowTaken(allocation_id(of))),
             HeadRank::TooLow => return Err(NoRules::TooManyOverlaps { max: RANKS - 1 }),
         };
         let Some(path) = self.paths.get(&id) else { return Ok(rank) };
@@ -333,10 +361,11 @@ impl RulePlan {
     fn path(&self, allocation: &Allocation, number: Option<FlowNumber>, topology: &Topology) -> Result<Path, NoRules> {
         let shape = Shape::of(allocation, topology)?;
         let numbering = self.settings.numbering;
-        if allocation.id.0 > Cookie::ALLOCATION_MAX {
+        let id = allocation_id(allocation.id);
+        if id.0 > Cookie::ALLOCATION_MAX {
             return Err(NoRules::NumberTooLarge);
         }
-        let numbers = number.and_then(|number| numbering.path(allocation.id, number));
+        let numbers = number.and_then(|number| numbering.path(id, number));
         let numbers = numbers.ok_or(NoRules::NoNumber { max: numbering.flows_max() })?;
         Ok(Path { shape, numbers, bandwidth: allocation.demand.bandwidth, rank: None, older: None })
     }

@@ -118,10 +118,14 @@ fn known(tables: &Tables) -> Tables {
 }
 
 fn head_of(tables: &Tables, id: u64) -> Option<(Dpid, RuleKey, RuleMeta)> {
+    heads_of(tables, id).next()
+}
+
+fn heads_of(tables: &Tables, id: u64) -> impl Iterator<Item = (Dpid, RuleKey, RuleMeta)> {
     let all = tables.iter().flat_map(|(dpid, table)| table.rules().map(|(place, seat)| (*dpid, place, seat)));
-    let mut heads =
-        all.filter(|(_, place, seat)| seat.role(place) == Role::Head && seat.cookie.allocation() == AllocationId(id));
-    heads.next().map(|(dpid, place, seat)| (dpid, place.clone(), seat.clone()))
+    let heads = all
+        .filter(move |(_, place, seat)| seat.role(place) == Role::Head && seat.cookie.allocation() == AllocationId(id));
+    heads.map(|(dpid, place, seat)| (dpid, place.clone(), seat.clone()))
 }
 
 /// Whether packets that enter by this rule leave at a host.

@@ -198,4 +198,34 @@ proptest! {
             prop_assert_eq!(one.free_bps(preset.slots(), &used, slot), other.free_bps(rfc.slots(), &used, slot));
         }
     }
+
+    /// Where all together are within what every class may have on an empty link, nothing has to yield, whoever has what.
+    #[test]
+    fn what_is_within_every_reach_is_free(
+        kind in any_kind(),
+        by_priority in any::<bool>(),
+        cut in (1_u32..99, 1_u32..99),
+        loans in prop::array::uniform6(0_u32..=100),
+        booked in prop::array::uniform3(0_u64..500),
+        more in 1_u64..500,
+    ) {
+        let (low, high) = (cut.0.min(cut.1), cut.0.max(cut.1));
+        let shares = [low, high - low, 100 - high];
+        let classes = (0_u8..3).map(|c| {
+            let at = usize::from(c);
+            class(c, shares[at], loans[at], loans[at + 3])
+        }).collect();
+        let is_rfc = by_priority && matches!(kind, ModelKind::Mam | ModelKind::Rdm);
+        let te_classes = if is_rfc { vec![te(0, 2), te(0, 1), te(1, 1), te(2, 0)] } else { vec![] };
+        let model = Model::new(kind, classes, te_classes).unwrap();
+        let bounds = model.bounds(Bandwidth::from_bps(1_000).unwrap());
+        let used = [booked[0], booked[1], booked[2], 0, 0, 0, 0, 0];
+        let in_all = used.iter().sum::<u64>() + more;
+        if model.slots().iter().all(|slot| bounds.has_reach_within(model.slots(), in_all, slot)) {
+            for slot in model.slots().iter() {
+                prop_assert!(bounds.free_bps(model.slots(), &used, slot) >= more);
+                prop_assert!(bounds.reach_bps(model.slots(), &used, slot) >= more);
+            }
+        }
+    }
 }

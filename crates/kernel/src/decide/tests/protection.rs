@@ -10,7 +10,7 @@ use crate::id::LinkIx;
 use crate::path::{Disjointness, are_disjoint};
 use crate::policy::Restoration;
 
-const PROTECTION: Protection =
+pub(super) const PROTECTION: Protection =
     Protection { disjointness: Disjointness::Link, is_shared: false, is_revertive: false, is_best_effort: false };
 const SHARED: Protection = Protection { is_shared: true, ..PROTECTION };
 const REVERTIVE: Protection = Protection { is_revertive: true, ..PROTECTION };
@@ -186,7 +186,7 @@ fn check_pools(state: &State) {
     let network = state.network("net").unwrap();
     let topology = network.topology();
     let all: Vec<_> = state.allocations_after(None).collect();
-    let shares = |one: &Allocation| one.demand.attributes.protection.is_some_and(|asked| asked.is_shared);
+    let shares = |one: &Allocation| one.demand.attributes.booked_protection().is_some_and(|asked| asked.is_shared);
     for (link, _) in topology.links() {
         for slot in network.ledger().slots().iter() {
             let of_slot = || all.iter().filter(|one| network.slot_of(one) == Some(slot));
@@ -210,6 +210,27 @@ fn check_pools(state: &State) {
             assert_eq!(network.ledger().booked(link)[slot.at()], own + by_link.chain(by_node).max().unwrap_or(0));
         }
     }
+}
+
+/// For a time nothing is shared; from its start on, what lasts is a member of the pool.
+#[test]
+fn a_booking_shares_when_it_has_started_and_lasts() {
+    let mut world = diamond();
+    let (first, _) = world.admit(protected(SHARED, request("a", "d", 0, 30)));
+    let before = booked(&world, "c-d");
+    let mut later = protected(SHARED, request("a", "d", 0, 20));
+    later.attributes.starts_at = Some(Millis(10));
+    let (id, _) = world.admit(later);
+    assert_eq!(booked(&world, "c-d"), before, "it is in the books of then");
+    let event = decide(&world.state, &Command::Start, Millis(10), &mut world.workspace).unwrap();
+    let recorded = Recorded { sequence: world.state.sequence().next(), at: Millis(10), event };
+    apply(&mut world.state, &recorded).unwrap();
+    assert_eq!(audit(&world.state), []);
+    check_pools(&world.state);
+    for id in [first, id] {
+        world.must(Command::Release { id });
+    }
+    assert_eq!(DIAMOND.map(|(link, _)| booked(&world, link)), [0; 5]);
 }
 
 /// Two that do not fail together need their common backup path once.
@@ -319,6 +340,8 @@ proptest! {
             if kind_of_protection > 0 || kind != ModelKind::Mam {
                 let is_shared = kind_of_protection == 2;
                 request = protected(Protection { disjointness, is_shared, ..REVERTIVE }, request);
+                // What has an end has a backup path of its own.
+                request.attributes.expires_at = (bandwidth % 2 == 0).then_some(Millis(1_000));
             }
             world.ask(request);
         }

@@ -95,3 +95,25 @@ fn groups_of_other_programs_are_left_alone() {
     let why = plan.why_not(AllocationId(7)).unwrap().to_string();
     assert_eq!(why, format!("foreign group {} on switch 0000000000000002 has its number", theirs.id.0));
 }
+
+#[test]
+fn packets_of_both_directions_arrive_whichever_link_is_dead() {
+    let mut one = protected(7, &[0, 1, 2], &[0, 3, 2], 1_000);
+    one.demand.attributes.is_bidirectional = true;
+    let plan = planned(std::slice::from_ref(&one));
+    let tables = known(plan.tables());
+    let heads: Vec<_> = heads_of(&tables, 7).collect();
+    assert_eq!(heads.iter().map(|(dpid, ..)| dpid.0).collect::<Vec<_>>(), [1, 3], "one at each end");
+    for dead in links(&[0, 1, 2]).into_iter().chain(links(&[2, 1, 0])).map(Some).chain([None]) {
+        assert!(heads.iter().all(|(dpid, _, head)| arrives_without(&tables, *dpid, head, dead)), "without {dead:?}");
+    }
+    assert!(plan.is_held(one.id, &tables) && plan.is_standby_held(one.id, &tables));
+    assert_eq!(plan.allocations().collect::<Vec<_>>(), [one.id]);
+    assert_eq!(plan.at(Dpid(2)).collect::<Vec<_>>(), [one.id]);
+    let mut without_return = tables.clone();
+    without_return.insert(Dpid(3), Table::default());
+    assert!(!plan.is_held(one.id, &without_return));
+    let mut plan = plan;
+    plan.remove(one.id);
+    assert!(plan.tables().values().all(|table| table.rules().count() == 0));
+}

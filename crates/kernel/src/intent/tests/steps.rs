@@ -9,9 +9,14 @@ fn world() -> impl Strategy<Value = Vec<Allocation>> {
     let path = Just((0..NODES).collect::<Vec<_>>())
         .prop_shuffle()
         .prop_flat_map(|nodes| (2..=nodes.len()).prop_map(move |length| nodes[..length].to_vec()));
-    let one = (path, 1_u64..4, proptest::collection::vec(0..NODES, 0..3));
+    let one = (path, 1_u64..4, proptest::collection::vec(0..NODES, 0..3), any::<bool>());
     proptest::collection::btree_map(1_u64..20, one, 0..12).prop_map(|living| {
-        living.into_iter().map(|(id, (nodes, kbps, by))| perhaps_protected(id, &nodes, kbps * 1_000, &by)).collect()
+        let allocation = |(id, (nodes, kbps, by, is_bidirectional)): (u64, (Vec<u32>, u64, Vec<u32>, bool))| {
+            let mut one = perhaps_protected(id, &nodes, kbps * 1_000, &by);
+            one.demand.attributes.is_bidirectional = is_bidirectional;
+            one
+        };
+        living.into_iter().map(allocation).collect()
     })
 }
 
