@@ -127,6 +127,32 @@ fn what_was_acknowledged_survives_a_kill_on_postgres() {
     survives_being_killed(&["--database", database.url()]);
 }
 
+/// A hold that the kill left without its commit lapses all the same: no link keeps anything of it.
+#[test]
+fn a_kill_between_hold_and_commit_leaks_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--data", folder.path().to_str().unwrap()];
+    let server = Running::start(&arguments);
+    for number in 1..=20 {
+        let body = json!({"topology": "nsfnet", "ingress": "WA", "egress": "NJ", "class_type": 0,
+            "bandwidth_bps": 1_000_000 * number, "hold_ms": 2_000});
+        let (status, answer) = ask(server.address, "POST", "/v1/allocations", Some(&body.to_string())).unwrap();
+        assert_eq!((status, answer["state"].as_str()), (201, Some("held")), "{answer}");
+    }
+    server.kill();
+    let server = Running::start(&arguments);
+    let reserved = || {
+        let (status, links) = server.get("/v1/topologies/nsfnet/links?limit=1000");
+        assert_eq!(status, 200);
+        links["items"].as_array().unwrap().iter().map(|link| link["reserved_bps"].as_u64().unwrap()).sum::<u64>()
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while reserved() > 0 {
+        assert!(Instant::now() < deadline, "{} bit/s are held", reserved());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn two_services_share_one_postgres() {
     let database = crate::journal::ScratchUrl::new();

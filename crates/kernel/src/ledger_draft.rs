@@ -386,8 +386,7 @@ impl Links for DraftView<'_> {
     }
 
     fn is_usable(&self, link: LinkIx) -> bool {
-        let is_usable =
-            |link| self.draft.look(link).is_some_and(|(_, usable, _)| usable) && !self.is_avoided(link);
+        let is_usable = |link| self.draft.look(link).is_some_and(|(_, usable, _)| usable) && !self.is_avoided(link);
         is_usable(link) && (!self.claim.is_bidirectional || self.draft.twin(link).is_none_or(is_usable))
     }
 }

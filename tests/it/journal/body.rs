@@ -271,7 +271,7 @@ pub(crate) async fn the_past_is_filtered(journal: &Journal) {
     let mut world = World::new(8);
     let mut draft = RecordBatch::new();
     let mut past = Vec::new();
-    for _ in 0..1_500 {
+    for _ in 0..4_000 {
         let Some(happened) = world.step() else { continue };
         draft.push(&happened.fact, &happened.past).unwrap();
         past.extend(happened.past);

@@ -22,7 +22,8 @@ fn both_ways(links: &[(&str, u64, u64)]) -> Topology {
 
 fn world(links: &[(&str, u64, u64)]) -> World {
     let mut world = World::new(&[("a-b", 1)], model(ModelKind::Mam, &[100]));
-    world.must(put(both_ways(links)));
+    let (topology, expected) = (Arc::new(both_ways(links)), Expected::Any);
+    world.must(Command::PutTopology { name: name("net"), topology, expected, misfits: OnMisfit::Refuse });
     world
 }
 
