@@ -1,6 +1,6 @@
 // A request for bandwidth: previewed as a dry run, and sent exactly as it was previewed. The same form asks on the map, where
 // each change is previewed at once, and in what-if, where the four models are compared.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ask, idempotencyKey, ofTopology, Refused, type Allocation, type AllocationOutcome, type AllocationRequest, type Availability, type ModelName } from "./api";
 import { byName, layout, light, model, nodeText, pin, topology } from "./live";
 import { Ask, Denial, LinkName, outcomes, PathText, say, Victims } from "./parts";
@@ -122,9 +122,11 @@ export function Complaints(props: { form: Form }) {
 function TypedNode(props: { title: string; value: string; set: (value: string) => void }) {
   const [text, setText] = useState(props.value);
   const list = `nodes-${props.title}`;
-  useEffect(() => { if (text) setText(props.value); }, [props.value]);
+  const field = useRef<HTMLInputElement>(null);
+  // While it is typed, the value that comes back is of some letters ago.
+  useEffect(() => { if (text && document.activeElement !== field.current) setText(props.value); }, [props.value]);
   return (
-    <label>{props.title} <input value={text} list={list} aria-invalid={!isNode(text)} onInput={(event) => (setText(event.currentTarget.value), props.set(event.currentTarget.value))} onBlur={() => setText(props.value)} />
+    <label>{props.title} <input ref={field} value={text} list={list} aria-invalid={!isNode(text)} onInput={(event) => (setText(event.currentTarget.value), props.set(event.currentTarget.value))} onBlur={() => setText(props.value)} />
       <datalist id={list}>{layout.value!.layout.nodes.slice(0, 5_000).map((node) => <option value={node.node}>{node.label}</option>)}</datalist>
     </label>
   );

@@ -31,7 +31,7 @@ async fn both_directions_are_one_allocation() {
         (service.get(&one).await.json()["bidirectional"].clone(), reserved(&service).await),
         (json!(true), both)
     );
-    assert_eq!(service.send("DELETE", &one, &[], "").await.status, StatusCode::OK);
+    assert_eq!(service.send("DELETE", &one, &[], "").await.status, StatusCode::NO_CONTENT);
     assert_eq!(reserved(&service).await, []);
     service.close().await;
 }
