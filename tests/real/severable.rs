@@ -59,7 +59,7 @@ impl Drop for SeverableRelay {
 
 impl Wire {
     fn pass(&self, mut from: TcpStream, mut to: TcpStream) {
-        let mut buffer = [0; 65_536];
+        let mut buffer = vec![0; 65_536];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
             let is_cut = self.is_cut.lock().unwrap_or_else(PoisonError::into_inner);
             drop(self.mended.wait_while(is_cut, |is_cut| *is_cut));

@@ -83,7 +83,7 @@ impl Field {
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
-            if mine.len() < KEPT || at % 2 == 0 {
+            if mine.len() < KEPT || at.is_multiple_of(2) {
                 mine.extend(self.admit(client, at));
             } else {
                 let own = mine.swap_remove(at % mine.len());
@@ -97,7 +97,7 @@ impl Field {
         let (ingress, egress) = (NODES[at % 6], NODES[(at + 1 + at / 6 % 5) % 6]);
         let mut body = json!({"topology": "nsfnet", "ingress": ingress, "egress": egress, "class_type": at % 3,
             "bandwidth_bps": 1_000 + at % 1_000, "name": key});
-        if at % 3 == 0 {
+        if at.is_multiple_of(3) {
             // No clock that is wrong ends it early.
             body["expires_at"] = (Timestamp::now() + Span::new().hours(6)).to_string().into();
         }
