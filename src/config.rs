@@ -359,8 +359,11 @@ impl ConfigFile {
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         let listen: SocketAddr = self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?;
         let authentication = self.access.in_force(listen)?;
+        // Reports are taken from clients that do not say who they are.
+        let is_open =
+            self.mqtt.anonymous.is_some_and(|whom| whom != AnonymousAccess::Never) && self.mqtt.users.is_none();
         let aggregators_max =
-            (authentication == Authentication::Optional).then_some(scheduler::UNNAMED_AGGREGATORS_MAX);
+            (authentication == Authentication::Optional || is_open).then_some(scheduler::UNNAMED_AGGREGATORS_MAX);
         let scheduler_config = self.scheduler.over(SchedulerConfig { aggregators_max, ..SchedulerConfig::default() });
         let scheduler = scheduler_config.settings()?;
         if self.tls_certificate.is_some() != self.tls_key.is_some() {

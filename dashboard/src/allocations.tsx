@@ -246,11 +246,21 @@ function KeepsOff(props: { one: Allocation }) {
   const { one } = props;
   const off = one.constraints?.exclude ?? [];
   if (!off.length) return null;
-  const lift = () => ask("PATCH", `/v1/allocations/${one.id}`, { constraints: { ...one.constraints, exclude: [] } }).then(() => say(`Allocation ${one.id} may go any way again.`), (error: Error) => say(error.message, true));
+  const told = (hop: (typeof off)[number]) => ("link" in hop ? linkText(hop.link) : nodeText(hop.node));
+  const lift = async (hop: (typeof off)[number]) => {
+    try {
+      const { body: now } = await ask<Allocation>("GET", `/v1/allocations/${one.id}`);
+      const exclude = (now.constraints?.exclude ?? []).filter((other) => told(other) !== told(hop));
+      await ask("PATCH", `/v1/allocations/${one.id}`, { constraints: { ...now.constraints, exclude } });
+      say(`Allocation ${one.id} may go by ${told(hop)} again.`);
+    } catch (error) {
+      say(error instanceof Error ? error.message : String(error), true);
+    }
+  };
   return (
     <>
       <dt>Keeps off</dt>
-      <dd>{off.map((hop) => ("link" in hop ? linkText(hop.link) : nodeText(hop.node))).join(", ")} {one.ended_at || !may("request") ? null : <button class="small" onClick={() => void lift()}>Lift</button>}</dd>
+      {off.map((hop) => <dd>{told(hop)} {one.ended_at || !may("request") ? null : <button class="small" onClick={() => void lift(hop)}>Lift</button>}</dd>)}
     </>
   );
 }

@@ -73,16 +73,17 @@ interface Move {
   why?: string;
 }
 
-/** Its constraints, and that it keeps off both directions of a link. */
-function off(one: Allocation, link: Link): AllocationUpdate {
-  const had = (one.constraints ?? {}) as NonNullable<AllocationUpdate["constraints"]>;
+/** Its constraints as they are now, and that it keeps off both directions of a link. */
+async function off(one: Allocation, link: Link): Promise<AllocationUpdate> {
+  const { body: now } = await ask<Allocation>("GET", `/v1/allocations/${one.id}`);
+  const had = (now.constraints ?? {}) as NonNullable<AllocationUpdate["constraints"]>;
   const links = [link.link, ...(link.twin ? [link.twin] : [])].map((name) => ({ link: name }));
   return { constraints: { ...had, exclude: [...(had.exclude ?? []), ...links] } };
 }
 
 async function tryMove(one: Allocation, link: Link): Promise<Move> {
   try {
-    const { body } = await ask<AllocationOutcome>("PATCH", `/v1/allocations/${one.id}?dry_run=true`, off(one, link));
+    const { body } = await ask<AllocationOutcome>("PATCH", `/v1/allocations/${one.id}?dry_run=true`, await off(one, link));
     return body.victims.length ? { one, why: "Another allocation would lose by it." } : { one, path: body.path };
   } catch (error) {
     return { one, why: error instanceof Error ? error.message : String(error) };
@@ -112,7 +113,7 @@ export function MoveOff(props: { of: Allocation[]; link: Link; close: () => void
     for (const { one } of movable) {
       // What was true when it was tried may not be any more.
       if (!(await tryMove(one, link)).path) continue;
-      const done = await ask("PATCH", `/v1/allocations/${one.id}`, off(one, link)).then(() => true, () => false);
+      const done = await off(one, link).then((update) => ask("PATCH", `/v1/allocations/${one.id}`, update)).then(() => true, () => false);
       if (!done) continue;
       moved.push(one);
     }

@@ -2,7 +2,7 @@
 
 `ofctl_rest` answers 200 when a message is queued: an unknown field is dropped, and what the switch refuses is not told.
 This application reads strictly, sends a whole batch, then a barrier request, and answers when the switch has said that
-everything before the barrier is done. It also tells all that a switch holds in one answer, for a fortieth of what
+everything before the barrier is done. It also tells all that a switch holds in one answer, for a small part, once it knows the rules, of what
 `ofctl_rest` spends on it: a rule, meter or group is parsed when it is read for the first time, and recognised by its bytes
 from then on.
 
@@ -49,8 +49,9 @@ ITEMS_MAX = 1000
 BODY_MAX_BYTES = 4_000_000
 ACTIONS_MAX = 16
 BARRIER_WAIT_S = 5.0
-# As long as `ofctl_rest` waits for a switch.
+# As long as `ofctl_rest` waits for the next part of what a switch holds.
 TABLE_WAIT_S = 1.0
+TABLE_WAITS_MAX = 8
 # Between so many messages the other green threads of the controller have a turn: link discovery, probes, other requests.
 SENT_AT_A_TIME = 64
 
@@ -300,6 +301,16 @@ class Reading:
         if not struct.unpack_from("!H", part, 10)[0] & ofproto_v1_3.OFPMPF_REPLY_MORE:
             self.done.set()
 
+    def is_whole(self):
+        """Waits for the end, as long as parts keep coming."""
+        for _ in range(TABLE_WAITS_MAX):
+            known = len(self.parts)
+            if self.done.wait(timeout=TABLE_WAIT_S):
+                return True
+            if len(self.parts) == known:
+                break
+        return False
+
     def entries(self):
         """Each of its entries begins with its length."""
         for part in self.parts:
@@ -429,7 +440,7 @@ class WatermasterBatch(Application):
                 datapath.set_xid(request)
                 readings[kind] = self.readings[(datapath.id, request.xid)] = Reading()
                 datapath.send_msg(request)
-            if not all(reading.done.wait(timeout=TABLE_WAIT_S) for reading in readings.values()):
+            if not all(reading.is_whole() for reading in readings.values()):
                 return None
             # A switch without meters or groups says so, and has none; each has rules.
             if readings["rules"].is_refused:

@@ -153,7 +153,8 @@ impl MqttSession {
         let payload = serde_json::to_vec(&documents::rates(&view.rates)).unwrap_or_default();
         // The Message Expiry Interval is in whole seconds (MQTT 5 §3.3.2.3.3).
         let lease_ms = view.rates.lease_ms.div_ceil(1_000).saturating_mul(1_000);
-        let expires_at_ms = self.app.now().0.saturating_add(lease_ms);
+        // By the broker's clock, which is the machine's.
+        let expires_at_ms = mqtt::unix_ms().saturating_add(lease_ms);
         if publish(client, &view.id, payload, Some(expires_at_ms)).await {
             self.pending.remove(&view.id);
             self.published.insert(view.id.clone(), sequence);

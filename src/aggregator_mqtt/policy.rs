@@ -17,6 +17,7 @@ use formats::aggregator::{self as documents, AggregatorId};
 use kernel::id::Name;
 use kernel::scheduler::report::Metadata;
 use mqtt::auth::{AccessPolicy, KnownClient, PasswordLookup, Rules};
+use mqtt::codec::Reason;
 
 /// How many faults wait to be told to aggregators; more are only counted by the broker.
 const FAULTS_MAX: usize = 256;
@@ -62,12 +63,13 @@ impl BrokerPolicy {
     }
 
     /// The principal as a client of the broker. That of a token of the database is told by its store when it ends.
-    fn client(&self, principal: Identity) -> Option<KnownClient> {
+    /// `leeway_s` is how long it is good beyond its end.
+    fn client(&self, principal: Identity, leeway_s: u64) -> Option<KnownClient> {
         let rules = Rules::parse(&rules_of(&principal)).ok()?;
         if let (Some(ends_at), None) = (principal.expires_at, principal.token) {
             let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
             if ends.len() < ENDS_MAX {
-                ends.insert((ends_at.0 / 1_000).saturating_add(LEEWAY_S + 1));
+                ends.insert((ends_at.0 / 1_000).saturating_add(leeway_s + 1));
             }
         }
         Some((Arc::from(principal.name?.as_str()), rules))
@@ -77,14 +79,21 @@ impl BrokerPolicy {
 impl AccessPolicy for BrokerPolicy {
     fn admit<'a>(&'a self, password: &'a [u8], from: Option<SocketAddr>) -> PasswordLookup<'a> {
         Box::pin(async move {
-            let password = std::str::from_utf8(password).ok()?;
-            self.client(self.authenticator.find_password(password, from).await?)
+            let Ok(password) = std::str::from_utf8(password) else { return Ok(None) };
+            match self.authenticator.find_password(password, from).await {
+                Ok(found) => Ok(found.and_then(|principal| self.client(principal, LEEWAY_S))),
+                Err(_) => Err(Reason::ServerUnavailable),
+            }
         })
+    }
+
+    fn is_costly(&self, password: &[u8]) -> bool {
+        std::str::from_utf8(password).is_ok_and(|password| self.authenticator.is_signed(password))
     }
 
     fn verify(&self, password: &[u8]) -> Option<KnownClient> {
         let password = std::str::from_utf8(password).ok()?;
-        self.client(self.authenticator.find_known_password(password)?)
+        self.client(self.authenticator.find_known_password(password)?, LEEWAY_S)
     }
 
     fn knows_certificates(&self) -> bool {
@@ -93,7 +102,7 @@ impl AccessPolicy for BrokerPolicy {
 
     fn identify(&self, certificate: &[u8]) -> Option<KnownClient> {
         let read = PeerCertificate::read(certificate)?;
-        self.client(self.authenticator.certificates().find_now(&read)?)
+        self.client(self.authenticator.certificates().find_now(&read)?, 0)
     }
 
     fn is_own(&self, user: Option<&str>, topic: &str) -> bool {

@@ -49,16 +49,16 @@ impl Clock {
 
     /// Now.
     pub fn now(&self) -> Millis {
+        self.now_and_steps().0
+    }
+
+    /// Now, and by how many milliseconds the clock was set since the start, forward less back: what counts from an earlier
+    /// time to now has to take it into account.
+    pub fn now_and_steps(&self) -> (Millis, i64) {
         let mut reading = self.lock();
         let at = Instant::now();
         let wall_ms = if reading.is_databases { reading.expected_ms(at) } else { machine_ms() };
-        reading.follow(wall_ms, at)
-    }
-
-    /// By how many milliseconds the clock was set since the start, forward less back: what counts from an earlier time to
-    /// now has to take it into account.
-    pub fn stepped_ms(&self) -> i64 {
-        self.lock().stepped_ms
+        (reading.follow(wall_ms, at), reading.stepped_ms)
     }
 
     /// Follows the database from now on, which said that it was `database` between `sent` and now.
@@ -67,8 +67,7 @@ impl Clock {
         let at = Instant::now();
         let round_trip = at.saturating_duration_since(sent);
         let wall_ms = database.0.saturating_add(as_ms(round_trip / 2));
-        let unsure_ms = as_ms(round_trip).max(DRIFT_MIN_MS);
-        if !reading.is_databases || reading.expected_ms(at).abs_diff(wall_ms) > unsure_ms {
+        if !reading.is_databases || reading.is_off(wall_ms, at, round_trip) {
             reading.is_databases = true;
             reading.follow(wall_ms, at);
         }
@@ -91,6 +90,11 @@ impl ClockReading {
     /// The time if no clock was set since it was read.
     fn expected_ms(&self, at: Instant) -> u64 {
         self.wall_ms.saturating_add(as_ms(at.saturating_duration_since(self.at)))
+    }
+
+    /// Whether the time differs from what was expected by more than is uncertain after such a round trip.
+    fn is_off(&self, wall_ms: u64, at: Instant, round_trip: Duration) -> bool {
+        self.expected_ms(at).abs_diff(wall_ms) > as_ms(round_trip).max(DRIFT_MIN_MS)
     }
 
     /// Takes in that it is `wall_ms`; the time to be told.
@@ -153,9 +157,16 @@ mod tests {
         clock.follow_database(database, Instant::now());
         let now = clock.now();
         assert!(now.0.abs_diff(database.0) < 60_000, "{now:?} is the machine's time");
-        // What the database says late, over a slow connection, changes nothing within what is uncertain.
-        clock.follow_database(now, Instant::now() - Duration::from_secs(30));
-        assert!(clock.now() >= now && clock.now().0 - now.0 < 60_000);
-        assert!((clock.stepped_ms() + 3_600_000).unsigned_abs() < 60_000);
+        assert!((clock.now_and_steps().1 + 3_600_000).unsigned_abs() < 60_000);
+    }
+
+    #[test]
+    fn what_the_database_says_late_changes_nothing_within_what_is_uncertain() {
+        let (sent, wall_ms) = (Instant::now(), 1_000_000);
+        let reading = ClockReading { at: sent, wall_ms, told_ms: wall_ms, is_databases: true, stepped_ms: 0 };
+        // Half of 30 s on the way: 15 s later than it was said, and 15 s from what is expected.
+        let at = sent + Duration::from_secs(30);
+        assert!(!reading.is_off(wall_ms + 15_000, at, Duration::from_secs(30)));
+        assert!(reading.is_off(wall_ms + 15_000, at, Duration::from_millis(10)));
     }
 }

@@ -112,12 +112,16 @@ async fn trim(app: &App, retention: &Retention, trusted: &mut Option<Sequence>) 
                 Ok((state, _)) => *trusted = Some(state.sequence()),
                 Err(damage @ JournalError::BadSnapshot { .. }) => {
                     tracing::error!(error = %damage, "the newest snapshot is damaged: another one is written");
+                    if let Some(damaged) = newest {
+                        journal.forget_snapshot(damaged).await?;
+                    }
                     snapshot(app).await;
                 }
                 Err(error) => return Err(error),
             }
         }
-        let snapshot = trusted.unwrap_or(Sequence(0));
+        // A start may have to fall back to the one before it.
+        let snapshot = journal.oldest_snapshot().await?.into_iter().chain(*trusted).min().unwrap_or(Sequence(0));
         while !stop.is_cancelled() && journal.forget_some_events(retention, app.now(), snapshot).await? > 0 {}
     }
     while !stop.is_cancelled() && journal.forget_some_past(retention, app.now()).await? > 0 {}

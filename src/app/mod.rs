@@ -358,9 +358,9 @@ impl App {
         self.inner.clock.now()
     }
 
-    /// See [`Clock::stepped_ms`].
-    fn clock_stepped_ms(&self) -> i64 {
-        self.inner.clock.stepped_ms()
+    /// See [`Clock::now_and_steps`].
+    fn now_and_steps(&self) -> (Millis, i64) {
+        self.inner.clock.now_and_steps()
     }
 
     /// How many submissions wait for the writer.

@@ -203,6 +203,11 @@ impl AggregatorViews {
     /// Shows no aggregator any more: another instance does. Channels of those that are watched are closed.
     fn clear(&self) {
         self.views.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.forget_past();
+    }
+
+    /// Times by the clock before it was set are no past of times by it after.
+    fn forget_past(&self) {
         self.pasts.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 

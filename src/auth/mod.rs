@@ -222,16 +222,33 @@ impl Authenticator {
     }
 
     /// Whose a password of another door is: a token of this service or of the provider. Waits for what has to be read or fetched;
-    /// `None`: it is neither.
-    pub async fn find_password(&self, password: &str, from: Option<SocketAddr>) -> Option<Identity> {
-        if self.provider.is_some() && is_jwt(password) {
-            return self.of_provider(password, from).await.ok();
-        }
-        match &self.tokens {
+    /// `None`: it is neither, or is good no longer.
+    ///
+    /// # Errors
+    /// The provider or the database cannot be asked.
+    pub async fn find_password(
+        &self,
+        password: &str,
+        from: Option<SocketAddr>,
+    ) -> Result<Option<Identity>, Unauthenticated> {
+        let found = match &self.tokens {
+            _ if self.is_signed(password) => self.of_provider(password, from).await,
             // Others are passwords of users, and no reason to read the database.
-            Some(tokens) if token_store::is_token(password) => tokens.find(password).await.ok(),
-            _ => self.find_known_password(password),
+            Some(tokens) if token_store::is_token(password) => match tokens.find(password).await {
+                Err(TokenError::Journal(_)) => Err(Unauthenticated::Unavailable),
+                found => found.map_err(|_| Unauthenticated::Invalid),
+            },
+            _ => return Ok(self.find_known_password(password)),
+        };
+        match found {
+            Err(error @ Unauthenticated::Unavailable) => Err(error),
+            found => Ok(found.ok()),
         }
+    }
+
+    /// Whether the provider decides on a password: it has the form of a JWT, and there is one.
+    pub fn is_signed(&self, password: &str) -> bool {
+        self.provider.is_some() && is_jwt(password)
     }
 
     /// Whose such a password is as far as is known, without waiting: for a client that came in by it.

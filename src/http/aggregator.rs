@@ -175,7 +175,7 @@ pub(super) async fn aggregator_rates(
     path = "/v1/aggregators/{id}/history",
     tag = "aggregators",
     summary = "Read what an aggregator had lately",
-    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
+    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = r"^(\.{0,2}[^./+#$][^/+#$]*|\.{3,}[^/+#$]*)$")),
     responses((status = 200, description = "Its buffers and rates in steps", body = AggregatorHistory), BadRequest, NotFound, InternalError, Unavailable)
 )]
 pub(super) async fn aggregator_history(

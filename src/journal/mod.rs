@@ -345,6 +345,29 @@ impl Journal {
         newest.map(|newest| Ok(Sequence(number("snapshot_head", newest, newest)?))).transpose()
     }
 
+    /// The event of the oldest snapshot that is kept.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn oldest_snapshot(&self) -> Result<Option<Sequence>, JournalError> {
+        let oldest: Option<i64> = on_reader!(self, |connection| {
+            sqlx::query_scalar(statement::SNAPSHOT_OLDEST).fetch_one(connection).await?
+        });
+        oldest.map(|oldest| Ok(Sequence(number("snapshot_head", oldest, oldest)?))).transpose()
+    }
+
+    /// Has a snapshot count no more.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget_snapshot(&self, at: Sequence) -> Result<(), JournalError> {
+        let at = column(at.0)?;
+        on_bulk!(self, |connection| {
+            sqlx::query(statement::SNAPSHOT_HEAD_FORGET).bind(at).execute(connection).await?;
+        });
+        Ok(())
+    }
+
     /// Whether the database takes writes; asked on a connection of its own.
     ///
     /// # Errors

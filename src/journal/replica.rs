@@ -10,6 +10,9 @@ use super::{Journal, on_either, statement};
 use kernel::id::Name;
 use kernel::units::Millis;
 
+/// How far in the future a heartbeat may be and count.
+const FUTURE_MAX_MS: i64 = 2_000;
+
 /// What the database answers to a heartbeat.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
@@ -35,7 +38,9 @@ impl Journal {
         });
         let now_ms = rows.first().map_or(0, |row| row.2);
         let age = |(instance, age_ms, _): (Option<String>, Option<i64>, i64)| {
-            let age = Duration::from_millis(u64::try_from(age_ms?).unwrap_or(0));
+            // The database's clock was set back: who lives says so again within the moment.
+            let age_ms = age_ms.filter(|age_ms| *age_ms > -FUTURE_MAX_MS)?;
+            let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
             Some((Name::new(&instance?).ok()?, age))
         };
         let ages = rows.into_iter().filter_map(age).collect();

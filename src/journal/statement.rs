@@ -267,6 +267,12 @@ pub(super) const BEGIN_READ_POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE R
 /// The event of the newest complete snapshot, or nothing.
 pub(super) const SNAPSHOT_NEWEST: &str = "SELECT MAX(sequence) FROM snapshot_head";
 
+/// The event of the oldest snapshot, or nothing.
+pub(super) const SNAPSHOT_OLDEST: &str = "SELECT MIN(sequence) FROM snapshot_head";
+
+/// The head of the snapshot at `$1`.
+pub(super) const SNAPSHOT_HEAD_FORGET: &str = "DELETE FROM snapshot_head WHERE sequence = $1";
+
 /// When the last event happened.
 pub(super) const LAST_AT: &str = "SELECT at_ms FROM journal ORDER BY sequence DESC LIMIT 1";
 

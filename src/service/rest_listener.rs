@@ -201,7 +201,7 @@ impl ConnectionSlots {
         let address = client_address(from);
         let mut by_address = self.0.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let from_there = by_address.get(&address).copied().unwrap_or(0);
-        let is_full = !address.is_loopback() && from_there >= self.0.per_address_max;
+        let is_full = !from.ip().to_canonical().is_loopback() && from_there >= self.0.per_address_max;
         if is_full || self.0.all.load(Ordering::Relaxed) >= self.0.all_max {
             return None;
         }

@@ -18,6 +18,7 @@ use super::event::{Displaced, Event, Fate, Recorded};
 use super::id::{AllocationId, Sequence};
 use super::ledger::Ledger;
 use super::state::State;
+use super::topology::Link;
 
 /// Makes `recorded` true.
 ///
@@ -126,6 +127,15 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             let old = state.controllers.remove(name);
             let old = old.ok_or_else(|| ApplyError::BadController { at: sequence, name: name.clone() })?;
             renumber_flows(state, &old.topology);
+            // None says any more which switches it has lost.
+            let network = state.network(old.topology.as_str());
+            let avoided = network.into_iter().flat_map(|network| network.topology().links());
+            let avoided = avoided.filter(|(_, link)| link.is_avoided);
+            let links: Vec<_> = avoided.map(|(ix, link)| (ix, Link { is_avoided: false, ..link.clone() })).collect();
+            if !links.is_empty() {
+                let changed = changed_topology(state, sequence, &old.topology, &links)?;
+                change_links(state, sequence, &old.topology, &links, changed);
+            }
             Ok(Before::default())
         }
         Event::MaintenancePlanned { topology, maintenance, displaced, stranded: _ } => {

@@ -49,7 +49,7 @@ pub use broker::{
     Broker, BrokerStartError, ClientStatus, ConnectionOrigin, ConnectionStatus, Intake, LocalClient, LocalClientError,
     Transport,
 };
-pub use message::{ClientId, Message, ReplicaId, UnixMs};
+pub use message::{ClientId, Message, ReplicaId, UnixMs, unix_ms};
 pub use metrics::{Count, Metrics, RoutingSizes, STORE_LATENCY_BOUNDS_US};
 pub use settings::{Settings, ShareOffline};
 pub use store::memory::Memory;

@@ -16,7 +16,7 @@ pub type UnixMs = u64;
 
 /// The wall clock, read at the edges only.
 #[must_use]
-pub(crate) fn unix_ms() -> UnixMs {
+pub fn unix_ms() -> UnixMs {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
 

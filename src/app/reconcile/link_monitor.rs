@@ -30,6 +30,8 @@ use kernel::units::Bandwidth;
 
 /// How often links are looked at.
 const LINKS_EVERY: Duration = Duration::from_millis(500);
+/// After how long a switch that is lost is passed by: longer than a controller that starts takes to know its switches.
+const AVOIDED_AFTER: Duration = Duration::from_secs(1);
 /// How often ports are looked at and counted whatever is discovered, in looks at links.
 const COUNT_EVERY: u32 = 4;
 /// After how many looks a link is taken for broken that is not discovered any more although its ports live.
@@ -166,7 +168,7 @@ impl LinkMonitor {
                 Some(dpid) => Sight::Lost(dpid),
                 None => self.sight(link, &ends, &ports, seen.as_ref()),
             };
-            let is_lost = [ends.from.0, ends.to.0].iter().any(|dpid| lost.contains_key(dpid));
+            let is_lost = [ends.from.0, ends.to.0].into_iter().any(|dpid| is_over(&lost, dpid, AVOIDED_AFTER));
             let is_back = || answers(&ends.from.0) && answers(&ends.to.0);
             let is_avoided = Some(is_lost).filter(|_| is_lost != link.is_avoided && (is_lost || is_back()));
             if let Sight::Broken(why) = &sight {

@@ -53,7 +53,8 @@ impl AggregatorPasts {
                 last.levels = point.levels;
             }
             _ => {
-                if points.len() >= PAST_POINTS_MAX {
+                let oldest = point.at.0.saturating_sub(PAST_STEP.0 * (PAST_POINTS_MAX as u64 - 1));
+                while points.front().is_some_and(|first| first.at.0 < oldest) {
                     points.pop_front();
                 }
                 points.push_back(point);

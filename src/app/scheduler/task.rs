@@ -94,7 +94,7 @@ struct PendingCommits {
 impl SchedulerTask {
     fn new(app: &App, options: SchedulerOptions) -> Self {
         let commits = app.subscribe();
-        let now = app.now();
+        let (now, stepped_ms) = app.now_and_steps();
         let idle_max = turn::patience(options.settings.lease_ms);
         Self {
             board: Arc::clone(&app.scheduler().board),
@@ -105,7 +105,7 @@ impl SchedulerTask {
             pace: options.pace,
             next_turn: now,
             next_look: now,
-            stepped_ms: app.clock_stepped_ms(),
+            stepped_ms,
             backoff: RetryBackoff::new(RETRY_MIN, RETRY_MAX),
             retry_in: None,
             unserved: BTreeSet::new(),
@@ -190,8 +190,7 @@ impl SchedulerTask {
 
     /// Gives commits, measurements and reports that came meanwhile to the engine.
     async fn update_engine(&mut self, messages: &mut Vec<SchedulerMessage>) -> (Vec<PendingReport>, Urgency) {
-        let now = self.app.now();
-        self.take_in_clock_steps(now);
+        let now = self.take_in_clock();
         let touched = std::mem::take(&mut self.touched);
         let loads = (self.next_look <= now).then(|| self.app.conditions());
         if loads.is_some() {
@@ -235,14 +234,16 @@ impl SchedulerTask {
         (waiting, urgency)
     }
 
-    /// A clock that is set ends no lease and prolongs none.
-    fn take_in_clock_steps(&mut self, now: Millis) {
-        let stepped_ms = self.app.clock_stepped_ms();
+    /// Now. A clock that is set ends no lease and prolongs none.
+    fn take_in_clock(&mut self) -> Millis {
+        let (now, stepped_ms) = self.app.now_and_steps();
         let step_ms = stepped_ms.saturating_sub(std::mem::replace(&mut self.stepped_ms, stepped_ms));
         if step_ms != 0 {
             self.dispatcher.shift_clock(step_ms);
+            self.board.forget_past();
             (self.next_turn, self.next_look) = (now, now);
         }
+        now
     }
 
     fn is_due(&mut self, urgency: Urgency) -> bool {
@@ -283,7 +284,7 @@ impl SchedulerTask {
     async fn ask(&mut self, asks: Vec<Ask>) -> Result<(), SubmitError> {
         let commands = asks.into_iter().map(|ask| (ask.command, ask.asked)).collect();
         let outcomes = self.app.submit_each(commands, Mode::Commit).await?;
-        let now = self.app.now();
+        let now = self.take_in_clock();
         let Self { app, dispatcher, .. } = self;
         app.read(|state| {
             for (asked, outcome) in outcomes {

@@ -125,11 +125,16 @@ impl Ryu {
 
     /// None from a controller without the application: its 404 is not of the application's form.
     async fn read_table(&self, switch: Dpid) -> Result<Option<SwitchContent>, DriverError> {
-        let reply = self.talk.get("read a table", &format!("watermaster/table/{}", switch.0)).await?;
+        let reply = match self.talk.get("read a table", &format!("watermaster/table/{}", switch.0)).await {
+            // It is read in parts.
+            Err(DriverError::TooLong { .. }) => return Ok(None),
+            reply => reply?,
+        };
         let is_told = || serde_json::from_slice::<TableRefusal>(&reply.body).is_ok();
         match reply.status {
             404 if is_told() => Err(DriverError::UnknownSwitch { dpid: switch }),
-            404 | 405 => Ok(None),
+            // What stands before the controller may know the other paths alone.
+            status if (400..500).contains(&status) || status == 501 => Ok(None),
             504 if is_told() => Err(DriverError::SilentSwitch { dpid: switch }),
             _ => {
                 let told: TableReply = reply.json()?;

@@ -242,7 +242,7 @@ pub(super) fn change_link(
     restore(&mut books, workspace);
     let touched = books.draft.touched();
     let mut stranded = settle(&mut books, touched, |_| DisplacedBy::Link, workspace);
-    let drained = |link: &Link| link.state == LinkState::Maintenance;
+    let drained = |link: &Link| link.state == LinkState::Maintenance && change.state.is_some();
     let changed = links.iter().map(|(ix, link)| (*ix, drained(link)));
     let mut unfit = BTreeMap::new();
     // Whose working paths break together is another matter then.

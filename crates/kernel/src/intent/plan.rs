@@ -106,6 +106,11 @@ impl RulePlan {
         self.ways(id).flat_map(|path| path.shape.hops.iter().map(|(dpid, _)| *dpid))
     }
 
+    /// Whether an allocation has rules for both directions.
+    pub fn has_return(&self, id: AllocationId) -> bool {
+        self.paths.contains_key(&return_id(id))
+    }
+
     /// The path of an allocation, and its return where it has one.
     fn ways(&self, id: AllocationId) -> impl Iterator<Item = &Path> {
         self.paths.get(&id).into_iter().chain(self.paths.get(&return_id(id)))

@@ -12,8 +12,9 @@ use crate::topology::Topology;
 /// No allocation has such an id: its number would fit no cookie.
 const RETURN_BIT: u64 = 1 << 63;
 /// Of the labels of a flow, those of the way there and of the return lie as far apart as they can: the two of an old path and
-/// the two of a new one stand side by side.
-const RETURN_EPOCHS: u8 = 2;
+/// the two of a new one stand side by side. Cookies differ besides, so that no rule of a return passes for one of a later way
+/// there that has its label.
+const RETURN_EPOCHS: u8 = 128 + 2;
 
 /// The id under which the return of an allocation is planned.
 pub(super) fn return_id(id: AllocationId) -> AllocationId {

@@ -76,7 +76,7 @@ pub enum AccessError {
 }
 
 /// The access rules of a broker: authentication and permissions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Access {
     anonymous: Anonymous,
     /// `None`: no file, so that no user name can be proved.
@@ -84,8 +84,8 @@ pub struct Access {
     /// `None`: no file, so that everything is allowed.
     rules: Option<Arc<Rules>>,
     policy: Option<Arc<dyn AccessPolicy>>,
-    comparisons: Comparisons,
-    throttle: Throttle,
+    comparisons: Arc<Comparisons>,
+    throttle: Arc<Throttle>,
 }
 
 impl Default for Access {
@@ -103,8 +103,8 @@ impl Access {
             users: users.map(Arc::new),
             rules: rules.map(Arc::new),
             policy: None,
-            comparisons: Comparisons::default(),
-            throttle: Throttle::default(),
+            comparisons: Arc::default(),
+            throttle: Arc::default(),
         }
     }
 
@@ -137,7 +137,7 @@ impl Access {
             return if self.admits_anonymous(from) { Ok(self.principal(None)) } else { Err(Reason::NotAuthorized) };
         };
         if let (Some(policy), Some(password)) = (&self.policy, password.filter(|password| !password.is_empty()))
-            && let Some(known) = policy.admit(password, from).await
+            && let Some(known) = self.look_up(policy.as_ref(), password, from).await?
         {
             return Ok(self.known(known, Credential::Password(Arc::from(password))));
         }
@@ -150,6 +150,38 @@ impl Access {
             true => Ok(self.principal(Some(Arc::from(name)))),
             false => Err(Reason::BadUserNameOrPassword),
         }
+    }
+
+    /// The client that the embedding program knows by this password. One that was right before costs nothing.
+    async fn look_up(
+        &self,
+        policy: &dyn AccessPolicy,
+        password: &[u8],
+        from: Option<SocketAddr>,
+    ) -> Result<Option<KnownClient>, Reason> {
+        if !policy.is_costly(password) {
+            return policy.admit(password, from).await;
+        }
+        if let Some(known) = policy.verify(password) {
+            return Ok(Some(known));
+        }
+        let Some(_slot) = self.throttle.begin(from, Instant::now()) else {
+            return Err(Reason::ConnectionRateExceeded);
+        };
+        let found = policy.admit(password, from).await;
+        if !matches!(found, Ok(None)) {
+            self.throttle.give_back(from);
+        }
+        found?.map(Some).ok_or(Reason::BadUserNameOrPassword)
+    }
+
+    /// The same after another: what was tried before still counts, and passwords that were right need no comparison.
+    #[must_use]
+    pub(crate) fn after(&self, before: &Access) -> Access {
+        if let (Some(users), Some(before)) = (&self.users, &before.users) {
+            users.recall_as(before);
+        }
+        Access { comparisons: Arc::clone(&before.comparisons), throttle: Arc::clone(&before.throttle), ..self.clone() }
     }
 
     /// Whether this is the user's password, unless it may not be tried now. One that was right before costs nothing, so that

@@ -6,12 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::Rules;
+use crate::codec::Reason;
 
 /// What a client is called that the embedding program knows, and its rules.
 pub type KnownClient = (Arc<str>, Rules);
 
-/// The answer to a password that may have to be looked up.
-pub type PasswordLookup<'a> = Pin<Box<dyn Future<Output = Option<KnownClient>> + Send + 'a>>;
+/// The answer to a password that may have to be looked up; an error if that cannot be done now.
+pub type PasswordLookup<'a> = Pin<Box<dyn Future<Output = Result<Option<KnownClient>, Reason>> + Send + 'a>>;
 
 /// Decisions of the embedding program. They are asked for on the way of every connection and publication, so that they
 /// neither wait nor block, but for the password of a client that connects.
@@ -19,7 +20,13 @@ pub trait AccessPolicy: fmt::Debug + Send + Sync {
     /// The client that connects from this address (`None`: inside this process) and shows this password under any name;
     /// `None`: the program does not know it, and the files decide.
     fn admit<'a>(&'a self, password: &'a [u8], _from: Option<SocketAddr>) -> PasswordLookup<'a> {
-        Box::pin(std::future::ready(self.verify(password)))
+        Box::pin(std::future::ready(Ok(self.verify(password))))
+    }
+
+    /// Whether a password has the form of a credential that is checked at a cost: it may be tried as often as any password, and
+    /// the files do not decide on it.
+    fn is_costly(&self, _password: &[u8]) -> bool {
+        false
     }
 
     /// The connected client that came in by this password; `None`: it is good no longer. Asked when the access rules are

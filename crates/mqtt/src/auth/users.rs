@@ -90,6 +90,12 @@ impl Users {
         self.hashes.contains_key(name)
     }
 
+    /// Knows the passwords that were right before, of users whose line is still the same.
+    pub(super) fn recall_as(&self, before: &Users) {
+        let is_same = |name: &str| before.hashes.get(name).is_some_and(|hash| self.hashes.get(name) == Some(hash));
+        self.proved.take_over(&before.proved, is_same);
+    }
+
     /// Whether this is the user's password, if one was right before: at no cost. `None`: it has to be compared.
     pub(super) fn recall(&self, name: &str, password: &[u8]) -> Option<bool> {
         self.proved.recall(name, password)
@@ -111,16 +117,19 @@ impl Users {
 
 /// The password of each user that gave it, so that a client that comes again costs no comparison. They are held as digests under
 /// a key of this process, in memory alone.
-struct ProvedPasswords {
+struct ProvedPasswords(Mutex<ProvedDigests>);
+
+#[derive(Clone)]
+struct ProvedDigests {
     key: [u8; 32],
-    digests: Mutex<HashMap<Box<str>, [u8; 32]>>,
+    by_name: HashMap<Box<str>, [u8; 32]>,
 }
 
 impl Default for ProvedPasswords {
     fn default() -> Self {
         let mut key = [0; 32];
         OsRng.fill_bytes(&mut key);
-        Self { key, digests: Mutex::default() }
+        Self(Mutex::new(ProvedDigests { key, by_name: HashMap::new() }))
     }
 }
 
@@ -130,24 +139,35 @@ impl std::fmt::Debug for ProvedPasswords {
     }
 }
 
-impl ProvedPasswords {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, [u8; 32]>> {
-        self.digests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl ProvedDigests {
     fn digest(&self, password: &[u8]) -> [u8; 32] {
         Sha256::new().chain_update(self.key).chain_update(password).finalize().into()
     }
+}
+
+impl ProvedPasswords {
+    fn lock(&self) -> MutexGuard<'_, ProvedDigests> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     fn recall(&self, name: &str, password: &[u8]) -> Option<bool> {
-        let given = self.digest(password);
-        self.lock().get(name).map(|proved| *proved == given)
+        let digests = self.lock();
+        let given = digests.digest(password);
+        digests.by_name.get(name).map(|proved| *proved == given)
     }
 
     /// There are no more than users.
     fn keep(&self, name: &str, password: &[u8]) {
-        let digest = self.digest(password);
-        self.lock().insert(name.into(), digest);
+        let mut digests = self.lock();
+        let digest = digests.digest(password);
+        digests.by_name.insert(name.into(), digest);
+    }
+
+    /// Knows what another knew of these names.
+    fn take_over(&self, other: &Self, is_one: impl Fn(&str) -> bool) {
+        let mut known = other.lock().clone();
+        known.by_name.retain(|name, _| is_one(name));
+        *self.lock() = known;
     }
 }
 

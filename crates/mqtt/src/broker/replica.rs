@@ -81,7 +81,10 @@ impl Replica {
 
     /// Replaces the access rules, and has each connection look at them.
     pub(crate) fn set_access(&self, access: Arc<Access>) {
-        *self.access.write().unwrap_or_else(PoisonError::into_inner) = access;
+        {
+            let mut current = self.access.write().unwrap_or_else(PoisonError::into_inner);
+            *current = Arc::new(access.after(&current));
+        }
         self.recheck_rights();
     }
 

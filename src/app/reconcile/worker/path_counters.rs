@@ -101,7 +101,8 @@ impl Worker {
         Ok(())
     }
 
-    /// The allocations that come after those of the last time and whose rules are held, with their ends.
+    /// The allocations that come after those of the last time and whose rules are held, with their ends. The cookies of a
+    /// bidirectional one are of both directions, so that its packets are not compared.
     fn next_paths(&mut self) -> Vec<(AllocationId, Dpid, Dpid)> {
         let after = self.counters.last;
         let path = |id: AllocationId| {
@@ -109,7 +110,8 @@ impl Worker {
             let ingress = switches.next()?;
             let is_known = |dpid: &Dpid| self.seen.contains_key(dpid) && !self.doubtful.contains(dpid);
             let egress = switches.last()?;
-            (is_known(&ingress) && is_known(&egress) && self.plan.has(id)).then_some((id, ingress, egress))
+            (is_known(&ingress) && is_known(&egress) && self.plan.has(id) && !self.plan.has_return(id))
+                .then_some((id, ingress, egress))
         };
         let next: Vec<_> = self.plan.paths_after(after).filter_map(path).take(AT_ONCE).collect();
         self.counters.last = next.last().map(|(id, _, _)| *id);

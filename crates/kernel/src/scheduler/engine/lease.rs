@@ -1,5 +1,7 @@
 //! Leases: the state of an aggregator's lease by time, and its flows anew when its network is another.
 
+use std::sync::Arc;
+
 use super::network_view::Net;
 use super::{Dispatcher, SHOWN_LEASES, entries_of};
 use crate::id::{AllocationId, Name};
@@ -59,6 +61,11 @@ impl Dispatcher {
         self.orphans_until = self.orphans_until.map(shifted);
         for known in self.aggregators.values_mut() {
             known.heard_at = shifted(known.heard_at);
+            // An aggregator's clock that is set back with this one does not make its reports old.
+            if step_ms < 0 {
+                let at = shifted(known.metadata.at);
+                Arc::make_mut(&mut known.metadata).at = at;
+            }
             known.falls_at = known.falls_at.map(shifted);
             for backoff in known.flows.values_mut().filter_map(|flow| flow.refused.as_mut()) {
                 backoff.until = shifted(backoff.until);

@@ -75,7 +75,9 @@ impl MemoryState {
             Some(record) => {
                 // An older connection has not reported what it sent: all may have been sent.
                 let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
-                SessionRecord { epoch, owner: Some(me), expiry_s, lasting, sent, ..record }
+                // A session that was nobody's becomes that of the first user that resumes it.
+                let belongs_to = record.belongs_to.clone().or(user);
+                SessionRecord { epoch, owner: Some(me), expiry_s, lasting, sent, belongs_to, ..record }
             }
             None => {
                 let belongs_to = user.clone();

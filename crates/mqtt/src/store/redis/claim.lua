@@ -52,9 +52,10 @@ redis.call('ZREM', P .. 'exp', client)
 local lasting = (expiry > 0 or there) and 1 or 0
 redis.call('HSET', key, 'epoch', epoch, 'owner', me, 'lasting', lasting, 'expiry', expiry, 'gen', generation())
 redis.call('HDEL', key, 'woken')
-if not there and user ~= '' then
+-- A session that was nobody's becomes that of the first user that resumes it.
+if user ~= '' and not (there and by) then
   redis.call('HSET', key, 'by', user)
-  if expiry > 0 then
+  if expiry > 0 and not there then
     redis.call('HSET', key, 'user', user)
     redis.call('SADD', P .. 'usr:' .. user, client)
   end
