@@ -25,7 +25,8 @@ const STEPS: usize = 1_500;
 
 fn hops_bps(allocation: &Allocation) -> u128 {
     let links = allocation.path.len() + allocation.backup().map_or(0, |backup| backup.len());
-    u128::from(allocation.demand.bandwidth.as_bps()) * links as u128
+    let directions = if allocation.demand.attributes.is_bidirectional { 2 } else { 1 };
+    u128::from(allocation.demand.bandwidth.as_bps()) * links as u128 * directions
 }
 
 fn is_under(allocation: &Allocation, tenant: &Name, topology: Option<&Name>, class_type: Option<ClassType>) -> bool {
