@@ -253,7 +253,8 @@ async fn many_cycles_keep_postgres_bounded() {
             .fetch_one(&mut connection)
             .await
             .unwrap();
-    assert!(rows < 3_000, "{rows}");
+    // Events back to the snapshot before the newest are kept, for a start that has to fall back to it.
+    assert!(rows < 4_500, "{rows}");
     server.terminate();
     assert!(words(&["journal", "--database", &url, "verify"]).contains("as a snapshot)"));
     let server = Running::start(&["--database", &url, "--mqtt-listen", "127.0.0.1:0"]);

@@ -66,6 +66,10 @@ impl Field {
                 ask_with(address, method, path, headers, body)
             };
             match answer {
+                // An attempt that was given up is still being answered.
+                Ok((409, answer)) if answer["type"] == "/problems/idempotency-in-flight" => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
                 Ok((status, answer)) if status != 503 && status != 429 => return Some((status, answer, attempt > 0)),
                 _ => {
                     self.told.lock().unwrap().repeated += 1;
