@@ -218,7 +218,7 @@ fn many_cycles_keep_the_file_bounded() {
     let mut sizes = vec![];
     for _ in 0..4 {
         cycle(&server, 4);
-        let first = wait_until_trimmed(&server, 2_000);
+        let first = wait_until_trimmed(&server, 3_000);
         let (status, gone) = server.get("/v1/events?after=1");
         assert_eq!((status, &gone["type"]), (410, &json!("/problems/events-gone")));
         assert!(gone["first_sequence"].as_u64().unwrap() >= first);
@@ -245,7 +245,7 @@ async fn many_cycles_keep_postgres_bounded() {
     let server = Running::start(&[&["--database", &url, "--mqtt-listen", "127.0.0.1:0"][..], &KEEP[..]].concat());
     for _ in 0..2 {
         cycle(&server, 4);
-        wait_until_trimmed(&server, 2_000);
+        wait_until_trimmed(&server, 3_000);
     }
     let mut connection = scratch.options().connect().await.unwrap();
     let rows: i64 =
