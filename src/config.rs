@@ -2,10 +2,13 @@
 //! ends in its unit.
 
 mod access;
+mod credentials;
+mod error;
 mod mqtt_listener;
 mod retention;
 mod scheduler;
 mod secret;
+mod words;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,12 +17,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use access::{AccessConfig, Authentication, CertificateConfig, ClientCertificateDemand, RoleWord};
-use kernel::scheduler::settings::SettingsError;
-use mqtt;
+pub use error::ConfigError;
 pub use mqtt_listener::{AnonymousAccess, MqttListenerConfig, ShareOfflineWord};
 pub use retention::{HistoryConfig, JournalConfig, LinkHistoryAgeError, LinkHistoryConfig};
 pub use scheduler::{SchedulerConfig, SchedulerPolicyWord};
-pub use secret::{SecretUrl, read_secret};
+pub use secret::{Secret, SecretUrl, read_secret};
+pub use words::{LogFormat, StoreDurability};
 
 /// The least time between two audits of a switch, in milliseconds.
 const AUDIT_MS_MIN: u64 = 100;
@@ -110,55 +113,6 @@ pub struct ConfigFile {
     pub link_history: LinkHistoryConfig,
 }
 
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("(not shown)")
-    }
-}
-
-/// How logs are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    #[default]
-    Auto,
-    /// One JSON object a line.
-    Json,
-    /// Text.
-    Human,
-}
-
-/// When an MQTT message is acknowledged to its publisher, if the store is Redis.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum StoreDurability {
-    /// Once Redis has it: a failover may lose the last milliseconds.
-    #[default]
-    Async,
-    /// Once a replica of Redis has it as well.
-    Replicated,
-}
-
-impl From<StoreDurability> for mqtt::Durability {
-    fn from(word: StoreDurability) -> Self {
-        match word {
-            StoreDurability::Async => Self::Async,
-            StoreDurability::Replicated => Self::Replicated,
-        }
-    }
-}
-
 /// The configuration in force.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Config {
@@ -218,88 +172,6 @@ pub struct Config {
     pub history: HistoryConfig,
     /// How long samples of links are kept, defaults filled in.
     pub link_history: LinkHistoryConfig,
-}
-
-/// The fault of a configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{}: {error}", .path.display())]
-    Unreadable {
-        path: PathBuf,
-        /// The system's error.
-        error: std::io::Error,
-    },
-    /// The file is not TOML, or has a key or a value that does not exist.
-    #[error("{}: {error}", .path.display())]
-    Invalid {
-        path: PathBuf,
-        /// The reason, with line and key.
-        error: Box<toml::de::Error>,
-    },
-    /// There is a certificate without its key, or a key without a certificate.
-    #[error("TLS needs both --tls-certificate and --tls-key")]
-    HalfCertificate,
-    /// Clients cannot show certificates without TLS.
-    #[error("--tls-client-ca needs --tls-certificate and --tls-key")]
-    ClientAuthority,
-    /// Certificates of clients are spoken of, and nothing says which are valid.
-    #[error(
-        "--tls-client-certificates and [[access.certificates]] need --tls-client-ca: the authorities that sign certificates of \
-         clients; or --mqtt-client-authority, if only MQTT clients show any"
-    )]
-    NoClientAuthority,
-    /// The same, where MQTT alone is spoken.
-    #[error("[[access.certificates]] needs --mqtt-client-authority: the authorities that sign certificates of clients")]
-    NoMqttClientAuthority,
-    /// People would be sent nowhere to sign in.
-    #[error("--oidc-client-id needs --oidc-issuer: the URL of the provider at which people sign in")]
-    NoIssuer,
-    /// Everybody who reaches the address would own the network.
-    #[error(
-        "refusing to listen on {listen} without authentication: give --authentication required and a token \
-         (watermaster token create, or --admin-token-file), or --insecure-no-authentication"
-    )]
-    Unprotected {
-        /// Where it was to listen.
-        listen: SocketAddr,
-    },
-    /// The same of a broker's operators.
-    #[error(
-        "refusing to serve operators on {listen} without authentication: give --operator-listen an address of this machine, or \
-         --admin-token-file or --oidc-issuer with it, or --insecure-no-authentication"
-    )]
-    UnprotectedOperators {
-        /// Where they were to be served.
-        listen: SocketAddr,
-    },
-    /// Everybody who reaches the MQTT address could publish whatever they like.
-    #[error(
-        "refusing to take MQTT clients without a user name from everywhere: give --mqtt-anonymous loopback or never with \
-         --mqtt-users, or --insecure-no-authentication"
-    )]
-    AnonymousMqtt,
-    /// It could be guessed, or is not there.
-    #[error("the administrator's token has fewer than {ADMIN_TOKEN_MIN_BYTES} bytes")]
-    AdminToken,
-    /// Whoever names a controller would be sent the password.
-    #[error("a controller's user needs --controller-url: the only controller that user and password are sent to")]
-    ControllerUrl,
-    /// A setting of the scheduler is out of its range.
-    #[error("invalid scheduler settings: {0}")]
-    Scheduler(#[from] SettingsError),
-    /// An age of samples of links is out of its range.
-    #[error(transparent)]
-    LinkHistory(#[from] LinkHistoryAgeError),
-    /// The configuration cannot be written; a defect.
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
-    /// As above.
-    #[error(transparent)]
-    Toml(#[from] toml::ser::Error),
-    /// The default address is not valid; a defect.
-    #[error("invalid address: {0}")]
-    Address(#[from] std::net::AddrParseError),
 }
 
 impl ConfigFile {
@@ -459,6 +331,8 @@ fn collect_unset(prefix: &str, value: &serde_json::Value, unset: &mut Vec<String
 
 #[cfg(test)]
 mod tests {
+    use kernel::scheduler::settings::SettingsError;
+
     use super::*;
 
     #[test]

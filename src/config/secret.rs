@@ -6,10 +6,26 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{AccessConfig, ConfigError, ConfigFile, MqttListenerConfig, Secret};
+use super::ConfigError;
 
 /// What stands for a password that is not shown.
 const NOT_SHOWN: &str = "***";
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("(not shown)")
+    }
+}
 
 /// A URL of a database or a store, shown without its passwords.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -88,40 +104,6 @@ pub fn read_secret(path: &Path) -> Result<String, ConfigError> {
     }
 }
 
-impl ConfigFile {
-    /// The settings among the credentials that systemd passes to a unit (`LoadCredential=`); none outside of one.
-    ///
-    /// # Errors
-    /// A credential cannot be read.
-    pub fn from_credentials() -> Result<Self, ConfigError> {
-        std::env::var_os("CREDENTIALS_DIRECTORY")
-            .map_or_else(|| Ok(Self::default()), |folder| Self::from_credentials_in(Path::new(&folder)))
-    }
-
-    fn from_credentials_in(folder: &Path) -> Result<Self, ConfigError> {
-        let file = |name: &str| Some(folder.join(format!("watermaster.{name}"))).filter(|path| path.exists());
-        let secret = |name: &str| file(name).as_deref().map(read_secret).transpose();
-        Ok(Self {
-            database: secret("database")?.map(SecretUrl),
-            store: secret("store")?.map(SecretUrl),
-            controller_password: secret("controller-password")?.map(Secret),
-            tls_certificate: file("tls-certificate"),
-            tls_key: file("tls-key"),
-            tls_client_ca: file("tls-client-ca"),
-            access: AccessConfig { admin_token: secret("admin-token")?.map(Secret), ..AccessConfig::default() },
-            mqtt: MqttListenerConfig {
-                users: file("mqtt-users"),
-                rules: file("mqtt-rules"),
-                certificate: file("mqtt-certificate"),
-                key: file("mqtt-key"),
-                client_authority: file("mqtt-client-authority"),
-                ..MqttListenerConfig::default()
-            },
-            ..Self::default()
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,17 +123,5 @@ mod tests {
             let url = SecretUrl(url.to_owned());
             assert_eq!((url.to_string(), format!("{url:?}")), (shown.to_owned(), shown.to_owned()));
         }
-    }
-
-    #[test]
-    fn credentials_are_settings() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(ConfigFile::from_credentials_in(folder.path()).unwrap(), ConfigFile::default());
-        std::fs::write(folder.path().join("watermaster.database"), "postgres://me:hunter2@db/water\n").unwrap();
-        std::fs::write(folder.path().join("watermaster.mqtt-users"), "").unwrap();
-        let read = ConfigFile::from_credentials_in(folder.path()).unwrap();
-        assert_eq!(read.database.as_ref().map(SecretUrl::expose), Some("postgres://me:hunter2@db/water"));
-        assert_eq!(read.mqtt.users, Some(folder.path().join("watermaster.mqtt-users")));
-        assert_eq!(read.store, None);
     }
 }

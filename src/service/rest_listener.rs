@@ -238,6 +238,8 @@ mod tests {
         assert_eq!((here.len(), held("192.0.2.1:1").len()), (10, 0));
         drop((bad, here));
         assert_eq!(held("192.0.2.1:1").len(), 10);
+        // This machine's own may have all that there is.
+        assert_eq!(held("[::1]:1").len(), 20);
         let many = ConnectionSlots::within(None);
         assert_eq!((many.0.all_max, many.0.per_address_max), (CONNECTIONS_MAX, CONNECTIONS_MAX_PER_ADDRESS));
     }

@@ -17,6 +17,7 @@ mod gateway;
 mod hosts;
 mod journal;
 mod lab;
+mod line;
 mod network;
 mod packets;
 mod packets_of_classes;
@@ -32,7 +33,6 @@ mod replicas;
 mod replicas_of_the_scheduler;
 mod running;
 mod secrets;
-mod severable;
 mod silent_database;
 #[cfg(feature = "otlp")]
 mod traces;

@@ -7,13 +7,15 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::client::ask;
 use crate::journal::ScratchUrl;
 use crate::lab::{Lab, SWITCHES, await_that};
+use crate::line::Line;
 use crate::network::{RING_FILE, SOON, wanted, with};
 use crate::running::Running;
-use crate::severable::SeverableRelay;
 
 /// How long allocations come and go, unless `WATERMASTER_CHURN_SECONDS` says otherwise.
 const SECONDS: u64 = 24;
@@ -30,7 +32,7 @@ const FOREIGN: [u64; 5] = [0xf01, 0xf02, 0xf03, 0xf04, 0x57f0_0000_0000_0001];
 
 struct Replica {
     service: Running,
-    database: SeverableRelay,
+    database: Line,
 }
 
 struct Replicas<'a> {
@@ -53,8 +55,10 @@ impl Fault {
 
 impl Replicas<'_> {
     fn start_one(&mut self) {
-        let database = SeverableRelay::before(self.database.url());
-        let service = Running::start(&["--database", &database.url()]);
+        let options: PgConnectOptions = self.database.url().parse().unwrap();
+        let database = Line::to(options.get_port());
+        let url = options.host("127.0.0.1").port(database.port).to_url_lossy();
+        let service = Running::start(&["--database", url.as_str()]);
         self.running.push(Replica { service, database });
     }
 

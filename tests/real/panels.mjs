@@ -9,6 +9,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { pick } from "./choices.mjs";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const DATA = mkdtempSync(join(tmpdir(), "watermaster-panels-"));
@@ -40,15 +41,6 @@ async function startPrometheus() {
   writeFileSync(config, JSON.stringify({ global: { scrape_interval: "1s" }, scrape_configs: [{ job_name: "watermaster", static_configs: [{ targets: [new URL(base).host] }] }] }));
   const child = spawn(process.env.PROMETHEUS ?? "prometheus", [`--config.file=${config}`, `--storage.tsdb.path=${join(DATA, "tsdb")}`, `--web.listen-address=127.0.0.1:${port}`], { stdio: "ignore" });
   return { child, at: `http://127.0.0.1:${port}` };
-}
-
-/** The same choices each time (xorshift). */
-let seed = 2026;
-function pick(among) {
-  seed ^= seed << 13;
-  seed ^= seed >>> 17;
-  seed ^= seed << 5;
-  return among[(seed >>> 0) % among.length];
 }
 
 /** Requests of three classes that come and go, one link that breaks and returns. */

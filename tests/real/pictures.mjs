@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { pick } from "./choices.mjs";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const DATA = mkdtempSync(join(tmpdir(), "watermaster-pictures-"));
@@ -24,15 +25,6 @@ const REQUESTS = 430;
 const NODES = "WA CA1 CA1 CA2 UT CO TX TX NE IL IL GA PA MI NY NY MD NJ".split(" ");
 const CLASSES = [0, 0, 0, 0, 0, 1, 1, 1, 2, 2];
 const SIZES = [[200, 400, 600, 1000], [100, 200, 300], [50, 100, 150]];
-
-/** The same choices each time (xorshift). */
-let seed = 2026;
-function pick(among) {
-  seed ^= seed << 13;
-  seed ^= seed >>> 17;
-  seed ^= seed << 5;
-  return among[(seed >>> 0) % among.length];
-}
 
 /** NSFNET as a new service has it, asked for by all three classes until it is nearly full. */
 async function load() {

@@ -140,6 +140,15 @@ mod tests {
         assert_eq!((told(&pasts).len(), told(&pasts)[0].0), (PAST_POINTS_MAX, 10 * PAST_STEP.0));
         pasts.forget(&named("one"));
         assert!(told(&pasts).is_empty());
+        // An aggregator that reports once a minute has the same quarter of an hour.
+        for minute in 1..60 {
+            pasts.record(&view("one", minute * 60_000, 0, 1));
+        }
+        let (first, last) = (told(&pasts)[0].0, told(&pasts).last().unwrap().0);
+        assert!(
+            last - first < PAST_POINTS_MAX as u64 * PAST_STEP.0 && last - first >= 14 * 60_000,
+            "{first} to {last}"
+        );
     }
 
     #[test]

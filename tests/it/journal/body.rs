@@ -152,6 +152,11 @@ pub(crate) async fn a_damaged_snapshot_is_passed_over(journal: &Journal, damage:
     damaged(journal.restore().await.map(drop), third);
     journal.write_snapshot(&world.state).await.unwrap();
     assert!(journal.restore().await.unwrap() == world.state);
+    // The one before is kept, damaged or not, until it is forgotten.
+    assert_eq!(journal.oldest_snapshot().await.unwrap(), Some(third));
+    journal.forget_snapshot(third).await.unwrap();
+    assert_eq!(journal.oldest_snapshot().await.unwrap(), Some(world.state.sequence()));
+    assert!(journal.restore().await.unwrap() == world.state);
 }
 
 /// Some history, snapshot included; the state after it.

@@ -5,7 +5,6 @@
 //! What the database itself lost, because the standby that took over had not heard of it yet, is counted apart.
 
 mod database;
-mod line;
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,11 +19,11 @@ use kernel::annotation::AnnotationField;
 use serde_json::Value;
 
 use self::database::{Server, eventually};
-use self::line::Line;
 use self::load::{Field, Told};
 use crate::broker::parts::free_port;
 use crate::client::ask;
 use crate::clocks::{FakeTime, borrowed};
+use crate::line::Line;
 use crate::running::Running;
 
 /// How long it goes on, unless `WATERMASTER_FAULTS_SECONDS` says otherwise.

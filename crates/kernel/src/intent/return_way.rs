@@ -72,3 +72,19 @@ fn reversed(flow: &Flow) -> Flow {
         out_port: in_port,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_return_has_the_label_of_a_later_way_there_and_not_its_cookie() {
+        for epoch in 0..=u8::MAX {
+            let back = return_number(FlowNumber::new(1, epoch).unwrap());
+            assert_eq!(back.epoch % 4, epoch.wrapping_add(2) % 4);
+            for changes in 0..100 {
+                assert_ne!(back.epoch, epoch.wrapping_add(changes), "{epoch}, and {changes} changes later");
+            }
+        }
+    }
+}

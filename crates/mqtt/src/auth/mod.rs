@@ -344,6 +344,60 @@ mod tests {
         assert!(access.admit(Some("alice"), Some(b"secret"), far).await.is_err());
     }
 
+    /// Checks at a cost what begins with `jwt`.
+    #[derive(Debug)]
+    struct Costly;
+
+    impl AccessPolicy for Costly {
+        fn admit<'a>(&'a self, password: &'a [u8], _from: Option<SocketAddr>) -> PasswordLookup<'a> {
+            Box::pin(std::future::ready(match password {
+                b"jwt right" => Ok(Some(("gw".into(), Rules::parse("").unwrap()))),
+                b"jwt of a provider that is away" => Err(Reason::ServerUnavailable),
+                _ => Ok(None),
+            }))
+        }
+
+        fn is_costly(&self, password: &[u8]) -> bool {
+            password.starts_with(b"jwt")
+        }
+
+        fn verify(&self, _password: &[u8]) -> Option<KnownClient> {
+            None
+        }
+
+        fn is_reserved(&self, _topic: &str) -> bool {
+            false
+        }
+
+        fn check_payload(&self, _topic: &str, _payload: &[u8]) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_credential_that_costs_may_be_wrong_as_often_as_a_password_and_a_reload_forgets_nothing() {
+        let access = || Access::new(Anonymous::Always, None, None).with_policy(Arc::new(Costly));
+        let (first, far, other) = (access(), address("192.0.2.1:1"), address("192.0.2.2:1"));
+        let admit = async |access: &Access, password: &'static [u8], from| {
+            let admitted = access.admit(Some("gw"), Some(password), from).await;
+            admitted.map(|principal| principal.user().map(str::to_owned))
+        };
+        for _ in 0..1_000 {
+            assert_eq!(admit(&first, b"jwt right", far).await, Ok(Some("gw".to_owned())));
+            let away = admit(&first, b"jwt of a provider that is away", far).await;
+            assert_eq!(away, Err(Reason::ServerUnavailable));
+        }
+        let mut wrong = 0;
+        while admit(&first, b"jwt wrong", far).await == Err(Reason::BadUserNameOrPassword) {
+            wrong += 1;
+            assert!(wrong < 1_000, "they are not counted");
+        }
+        let again = access().after(&first);
+        assert_eq!(admit(&again, b"jwt wrong", far).await, Err(Reason::ConnectionRateExceeded));
+        assert_eq!(admit(&again, b"jwt wrong", other).await, Err(Reason::BadUserNameOrPassword));
+        assert_eq!(admit(&again, b"no credential of the provider", far).await, Ok(None), "the files decide");
+    }
+
     /// Knows one password and one certificate; a user may publish under its own name.
     #[derive(Debug)]
     struct Own;

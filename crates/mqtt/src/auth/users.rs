@@ -214,6 +214,12 @@ mod tests {
         assert!(!users.matches("alice", b"secret "));
         assert!(!users.matches("nobody", b"nobody"));
         assert_eq!(users.recall("nobody", b"nobody"), None);
+        let [same, other] =
+            [line.clone(), hash_line("alice", b"secret").unwrap()].map(|line| Users::parse(&line).unwrap());
+        for read_again in [&same, &other] {
+            read_again.recall_as(&users);
+        }
+        assert_eq!((same.recall("alice", b"secret"), other.recall("alice", b"secret")), (Some(true), None));
         let twice = format!("{line}\n{line}");
         assert_eq!(Users::parse(&twice).unwrap_err(), UserError::Twice { line: 2 });
         assert_eq!(Users::parse("alice").unwrap_err(), UserError::Form { line: 1 });

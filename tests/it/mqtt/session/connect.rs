@@ -1,9 +1,11 @@
 //! CONNECT, sessions and their ends (3.1, 3.2, 3.14, 4.1).
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mqtt::codec::{Connect, ConnectProperties, Disconnect, Packet, Qos, Reason, Version, Will};
+use mqtt::auth::{Access, Anonymous, Users, hash_line};
+use mqtt::codec::{Bytes, Connect, ConnectProperties, Disconnect, Packet, Qos, Reason, Version, Will};
 
 use super::House;
 use super::client::{Client, connect, lasting, meet, will};
@@ -194,4 +196,51 @@ pub(crate) fn mqtt_4_13_a_replica_that_stops_says_so(house: &House) {
         other => panic!("{other:?}"),
     }
     assert_eq!((client.listen(), old.listen()), (None, None));
+}
+
+/// A session is for the user that made it, whichever replica is asked; one that was nobody's becomes the first user's.
+pub(crate) fn a_session_is_its_users_alone(house: &House) {
+    let lines: String = ["alice", "bob"].map(|name| hash_line(name, b"secret").unwrap() + "\n").concat();
+    for broker in &house.brokers {
+        let users = Users::parse(&lines).unwrap();
+        broker.set_access(Arc::new(Access::new(Anonymous::Always, Some(users), None)));
+    }
+    let by = |user: Option<&str>, client: &str| Connect {
+        username: user.map(Into::into),
+        password: user.map(|_| Bytes::from_static(b"secret")),
+        ..lasting(client)
+    };
+    let refuses = |user: Option<&str>, client: &str| {
+        for at in [house.here(), house.there()] {
+            for clean_start in [false, true] {
+                let (_, connack) = Client::enter(at, Connect { clean_start, ..by(user, client) });
+                assert_eq!((connack.reason, connack.session_present), (Reason::NotAuthorized, false), "{user:?}");
+            }
+        }
+    };
+    let resumes = |at, user: &str, client: &str| {
+        let (client, connack) = Client::enter(at, by(Some(user), client));
+        assert_eq!((connack.reason, connack.session_present), (Reason::Success, true));
+        client
+    };
+    let mut alice = Client::new(house.here(), by(Some("alice"), "own"));
+    for other in [Some("bob"), None] {
+        refuses(other, "own");
+    }
+    alice.subscribe("own/news", Qos::AtLeastOnce);
+    alice.leave(Reason::Success, None);
+    for other in [Some("bob"), None] {
+        refuses(other, "own");
+    }
+    let mut alice = resumes(house.there(), "alice", "own");
+    meet(&mut Client::new(house.here(), connect("")), &mut alice);
+
+    let mut unnamed = Client::new(house.here(), by(None, "free"));
+    unnamed.subscribe("free/news", Qos::AtLeastOnce);
+    unnamed.leave(Reason::Success, None);
+    resumes(house.there(), "alice", "free").leave(Reason::Success, None);
+    for other in [Some("bob"), None] {
+        refuses(other, "free");
+    }
+    drop(resumes(house.here(), "alice", "free"));
 }

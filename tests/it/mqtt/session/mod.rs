@@ -98,6 +98,7 @@ macro_rules! all_cases {
                 mqtt_3_1_0_2_a_second_connect_ends_the_connection
                 mqtt_3_1_2_4_a_clean_start_forgets
                 mqtt_3_1_2_5_a_session_is_resumed
+                a_session_is_its_users_alone
                 mqtt_3_1_2_5_a_session_is_resumed_for_the_last_time
                 mqtt_3_1_2_24_a_client_that_takes_no_connack_is_refused
                 mqtt_3_14_4_a_goodbye_ends_the_session_however_soon_the_client_is_back

@@ -1,6 +1,9 @@
 //! Links at switches that a controller has lost: new paths pass by them where they can.
 
+use super::calendar::Timeline;
 use super::*;
+use crate::controller::{DriverKind, RulesOnDelete};
+use crate::intent::RuleSettings;
 
 const LINKS: [(&str, u64); 6] = [("a-b", 100), ("b-d", 100), ("a-c", 100), ("c-d", 100), ("c-e", 100), ("e-d", 100)];
 
@@ -60,4 +63,32 @@ fn victims_are_taken_before_a_lost_switch_is_used() {
     let (high, displaced) = world.admit(request("a", "d", 1, 40));
     assert_eq!(world.path(high)[0], "a-c");
     assert_eq!(displaced.iter().map(|gone| gone.id).collect::<Vec<_>>(), [low]);
+}
+
+#[test]
+fn a_link_in_maintenance_is_not_drained_again_for_a_lost_switch() {
+    let mut line = Timeline::new(&[("a-b", 100), ("a-c", 100), ("c-b", 100)], model(ModelKind::Mam, &[100]));
+    let booking = line.book(0, 10, (300, 400));
+    let until_200 =
+        LinkChange { state: Some(LinkState::Maintenance), until: Some(Millis(200)), ..LinkChange::default() };
+    for change in [until_200, avoid(true), avoid(false)] {
+        let command = Command::ChangeLink { topology: name("net"), link: name("a-b"), change };
+        let Event::LinkChanged { displaced, stranded, .. } = line.run(command).unwrap() else { panic!() };
+        assert_eq!((displaced.len(), stranded.len()), (0, 0), "it starts after the maintenance");
+    }
+    assert_eq!(line.world.path(booking), ["a-b"]);
+}
+
+#[test]
+fn no_switch_is_lost_to_a_controller_that_is_deleted() {
+    let mut world = world(&[100]);
+    let (controller, settings) = (name("c"), RuleSettings::default());
+    let (driver, topology) = (DriverKind::Simulated, name("net"));
+    world.must(Command::PutController { name: controller.clone(), driver, address: None, topology, settings });
+    world.change("a-b", avoid(true));
+    let (past, _) = world.admit(request("a", "d", 0, 10));
+    assert_eq!(world.path(past), ["a-c", "c-d"]);
+    world.must(Command::DeleteController { name: controller, rules: RulesOnDelete::Leave });
+    let (after, _) = world.admit(request("a", "d", 0, 10));
+    assert_eq!(world.path(after), ["a-b", "b-d"]);
 }

@@ -1,4 +1,4 @@
-//! The line between an instance and the database: it can be cut, and leads to whichever server is the primary.
+//! The line between an instance of the service and its database: it can be cut, and leads to whichever server is the primary.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,13 +12,13 @@ struct LineState {
 
 /// Bytes that are on the way when it is cut arrive when it is whole again, as TCP has it.
 #[derive(Clone)]
-pub(super) struct Line {
-    pub(super) port: u16,
+pub(crate) struct Line {
+    pub(crate) port: u16,
     state: Arc<(Mutex<LineState>, Condvar)>,
 }
 
 impl Line {
-    pub(super) fn to(target: u16) -> Self {
+    pub(crate) fn to(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let line = Self { port, state: Arc::new((Mutex::new(LineState { target, is_cut: false }), Condvar::new())) };
@@ -32,11 +32,11 @@ impl Line {
         line
     }
 
-    pub(super) fn lead_to(&self, target: u16) {
+    pub(crate) fn lead_to(&self, target: u16) {
         self.state.0.lock().unwrap().target = target;
     }
 
-    pub(super) fn cut(&self, is_cut: bool) {
+    pub(crate) fn cut(&self, is_cut: bool) {
         self.state.0.lock().unwrap().is_cut = is_cut;
         self.state.1.notify_all();
     }
