@@ -287,7 +287,7 @@ impl ConfigFile {
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),
             lost_switch_ms: self.lost_switch_ms.unwrap_or(10_000),
-            audit_ms: self.audit_ms.unwrap_or(2_000).clamp(AUDIT_MS_MIN, AUDIT_MS_MAX),
+            audit_ms: self.audit_ms.unwrap_or(1_000).clamp(AUDIT_MS_MIN, AUDIT_MS_MAX),
             wait_to_restore_ms: self.wait_to_restore_ms.unwrap_or(10_000),
             maintenance_lead_ms: self.maintenance_lead_ms.unwrap_or(60_000),
             controller_username: self.controller_username,

@@ -74,7 +74,7 @@ pub const SNAPSHOT_EVERY_MIN: u64 = 1_000;
 /// After how long a switch that is lost to its controller is avoided, unless said otherwise.
 const LOST_SWITCH_AFTER: Duration = Duration::from_secs(10);
 /// How often each switch is audited, unless the options say otherwise.
-const AUDIT_EVERY: Duration = Duration::from_secs(2);
+const AUDIT_EVERY: Duration = Duration::from_secs(1);
 /// How long traffic stays away from a path that failed, unless said otherwise.
 const WAIT_TO_RESTORE: Duration = Duration::from_secs(10);
 /// How long before planned maintenance begins its links are left, unless something else is said.

@@ -78,7 +78,8 @@ pub struct Arguments {
     /// [default: 10000].
     #[arg(long, env = "WATERMASTER_LOST_SWITCH_MS")]
     lost_switch_ms: Option<u64>,
-    /// How often what each switch holds is compared with what it should hold, in milliseconds [default: 2000].
+    /// How often what each switch holds is compared with what it should hold, in milliseconds [default: 1000]; over plain
+    /// `ofctl_rest` half as often.
     #[arg(long, env = "WATERMASTER_AUDIT_MS", value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     audit_ms: Option<u64>,
     /// How long the traffic of a revertive allocation stays away from a path that failed at least, in milliseconds

@@ -21,7 +21,7 @@ use kernel::decide::{self, path_metric, resolve_constraints};
 use kernel::event::Denial;
 use kernel::id::{Name, NodeIx};
 use kernel::path::{
-    Disjointness, FoundPath, Links, Metric, Query, Workspace, disjoint_pair, explain, k_shortest, shortest,
+    Disjointness, FoundPath, Links, Metric, PassingBy, Query, Workspace, disjoint_pair, explain, k_shortest, shortest,
 };
 use kernel::policy::PathChoice;
 use kernel::state::Network;
@@ -107,12 +107,14 @@ impl CheckedPathQuery {
         let query = Query { ingress, egress, bandwidth_bps, metric, constraints: &constraints };
         let mut workspace = Workspace::default();
         let (free, reach) = (network.ledger().free(slot), network.ledger().reach(slot));
-        let mut found = match network.model().policy.path_choice {
-            PathChoice::AvoidVictims => self.search(network, &free, &query, &mut workspace),
-            PathChoice::FewestHops => vec![],
-        };
+        let avoided = network.ledger().avoided();
+        let mut found = vec![];
+        if !avoided.is_empty() {
+            let (free, reach) = (PassingBy { links: &free, avoided }, PassingBy { links: &reach, avoided });
+            found = self.free_or_reach(network, (&free, &reach), &query, &mut workspace);
+        }
         if found.is_empty() {
-            found = self.search(network, &reach, &query, &mut workspace);
+            found = self.free_or_reach(network, (&free, &reach), &query, &mut workspace);
         }
         if found.is_empty() {
             return Err(self.why_not(network, &reach, &query, &mut workspace));
@@ -169,6 +171,21 @@ impl CheckedPathQuery {
         let te_class = TeClass { class_type, priority };
         let unknown = || Refusal::UnknownTeClass { field: "setup_priority", te_class, topology: topology.clone() };
         Ok((ingress, egress, model.slot(class_type, priority).ok_or_else(unknown)?))
+    }
+
+    /// Paths without victims, else paths with them.
+    fn free_or_reach(
+        &self,
+        network: &Network,
+        (free, reach): (&impl Links, &impl Links),
+        query: &Query<'_>,
+        workspace: &mut Workspace,
+    ) -> Vec<FoundPath> {
+        let found = match network.model().policy.path_choice {
+            PathChoice::AvoidVictims => self.search(network, free, query, workspace),
+            PathChoice::FewestHops => vec![],
+        };
+        if found.is_empty() { self.search(network, reach, query, workspace) } else { found }
     }
 
     fn search(

@@ -211,7 +211,7 @@ impl Ledger {
     }
 
     /// The links that new paths pass by where they can: a controller has lost a switch at their end.
-    pub(crate) fn avoided(&self) -> &BTreeSet<LinkIx> {
+    pub fn avoided(&self) -> &BTreeSet<LinkIx> {
         &self.avoided
     }
 

@@ -12,7 +12,7 @@ use super::id::{AllocationId, LinkIx};
 use super::ledger::{Ledger, bounds_of};
 use super::ledger_entry::{Claim, LedgerEntry, Span};
 use super::mark_tree::MarkTree;
-use super::path::Links;
+use super::path::{Links, PassingBy};
 use super::policy::BandwidthModel;
 use super::shared_pool::{Risk, SharedPool, SharedPools};
 use super::topology::{Link, LinkState};
@@ -308,7 +308,7 @@ impl<'a> LedgerDraft<'a> {
     /// The links that new paths need not pass by, as a path search sees them; none where no link is to be passed by.
     pub(crate) fn preferred(&self, claim: Claim, taking: Taking) -> Option<impl Links + '_> {
         let avoided = Some(self.ledger.avoided()).filter(|avoided| !avoided.is_empty())?;
-        Some(DraftView { avoided: Some(avoided), ..DraftView::new(self, claim, taking, Precision::Exact) })
+        Some(PassingBy { links: DraftView::new(self, claim, taking, Precision::Exact), avoided })
     }
 
     fn page(&self, link: LinkIx) -> Option<&LedgerPage> {
@@ -346,8 +346,6 @@ struct DraftView<'a> {
     claim: Claim,
     taking: Taking,
     precision: Precision,
-    /// Links that the search is not to use.
-    avoided: Option<&'a BTreeSet<LinkIx>>,
     /// By link, the rooms that were looked at where that takes long: among bookings. Several searches ask for one.
     known: Vec<Cell<Option<u64>>>,
 }
@@ -356,11 +354,7 @@ impl<'a> DraftView<'a> {
     fn new(draft: &'a LedgerDraft<'a>, claim: Claim, taking: Taking, precision: Precision) -> Self {
         let is_long = draft.has_bookings() || claim.span.start.is_some();
         let known = if is_long { vec![Cell::new(None); draft.page_of.len()] } else { vec![] };
-        Self { draft, claim, taking, precision, avoided: None, known }
-    }
-
-    fn is_avoided(&self, link: LinkIx) -> bool {
-        self.avoided.is_some_and(|avoided| avoided.contains(&link))
+        Self { draft, claim, taking, precision, known }
     }
 }
 
@@ -369,9 +363,6 @@ impl Links for DraftView<'_> {
         let known = self.known.get(link.at());
         if let Some(room) = known.and_then(Cell::get) {
             return room;
-        }
-        if self.is_avoided(link) {
-            return 0;
         }
         let room = self.draft.room_for(link, &self.claim, self.taking, self.precision);
         if let Some(known) = known {
@@ -386,7 +377,7 @@ impl Links for DraftView<'_> {
     }
 
     fn is_usable(&self, link: LinkIx) -> bool {
-        let is_usable = |link| self.draft.look(link).is_some_and(|(_, usable, _)| usable) && !self.is_avoided(link);
+        let is_usable = |link| self.draft.look(link).is_some_and(|(_, usable, _)| usable);
         is_usable(link) && (!self.claim.is_bidirectional || self.draft.twin(link).is_none_or(is_usable))
     }
 }

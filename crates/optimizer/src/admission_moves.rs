@@ -17,7 +17,7 @@ use kernel::path::{BesideDemand, Constraints, Links, Metric, Query, WEIGHT_ONE, 
 use kernel::state::Network;
 
 use crate::flow_bound::WantedFlow;
-use crate::plan_draft::{AdmissionAttempt, PlanDraft};
+use crate::plan_draft::{AdmissionAttempt, PlanDraft, passing_by};
 
 /// How many paths are tried for a request.
 const PATHS_MAX: usize = 4;
@@ -183,7 +183,7 @@ fn path_with_moves(
     workspace: &mut Workspace,
 ) -> Option<Vec<LinkIx>> {
     let draft = LedgerDraft::new(network.ledger());
-    let links = ClearableLinks { network, free: draft.free(claim), claim, blocked };
+    let links = ClearableLinks { network, free: passing_by(network, draft.free(claim)), claim, blocked };
     let unconstrained = Constraints::default();
     shortest(network.graph(), &links, &query(demand, &unconstrained), workspace).ok().map(|found| found.links)
 }
@@ -297,7 +297,11 @@ fn way_around(
     let mut draft = LedgerDraft::new(network.ledger());
     draft.leave(&network.entry_of(allocation)?);
     let claim = network.claim_of(allocation)?;
-    let links = BesideDemand { free: draft.free_exact(claim), path, needed_bps: demand.bandwidth.as_bps() };
+    let links = BesideDemand {
+        free: passing_by(network, draft.free_exact(claim)),
+        path,
+        needed_bps: demand.bandwidth.as_bps(),
+    };
     let unconstrained = Constraints::default();
     shortest(network.graph(), &links, &query(&allocation.demand, &unconstrained), workspace)
         .ok()

@@ -13,7 +13,7 @@ use kernel::state::Network;
 
 use crate::carrying_links::{CarryingLinks, carried};
 use crate::objective::{narrowed, path_cost, total_cost};
-use crate::plan_draft::PlanDraft;
+use crate::plan_draft::{PlanDraft, passing_by};
 
 /// Lowers the total cost, for as long as a single move does.
 pub(crate) fn lower_total_cost(draft: &mut PlanDraft<'_>) -> Result<(), Refusal> {
@@ -93,7 +93,8 @@ fn cheaper_path(
         metric: Metric::Te,
         constraints: allocation.demand.constraints.as_deref().unwrap_or(&unconstrained),
     };
-    let found = shortest(network.graph(), &draft.free(network.claim_of(allocation)?), &query, workspace).ok()?;
+    let links = passing_by(network, draft.free(network.claim_of(allocation)?));
+    let found = shortest(network.graph(), &links, &query, workspace).ok()?;
     let less = path_cost(network, &allocation.path).checked_sub(path_cost(network, &found.links))?;
     (less > 0).then(|| (less * u128::from(bandwidth_bps), found.links.into()))
 }

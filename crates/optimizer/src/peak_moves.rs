@@ -15,7 +15,7 @@ use kernel::state::Network;
 use kernel::topology::LinkState;
 
 use crate::objective::{BookedLink, headrooms, max_ppm};
-use crate::plan_draft::PlanDraft;
+use crate::plan_draft::{PlanDraft, passing_by};
 
 /// How many allocations of a link are considered for a move: those with the most bandwidth.
 const CANDIDATES_MAX: usize = 64;
@@ -160,7 +160,7 @@ fn emptier_path(
         booked(link).saturating_add(takes(link)) <= fullness.below(*full, reservable_bps)
     };
     let links = EmptierLinks {
-        free: draft.free(network.claim_of(allocation)?),
+        free: passing_by(network, draft.free(network.claim_of(allocation)?)),
         is_emptier: |link| link != fullest && is_emptier(link),
     };
     let unconstrained = Constraints::default();

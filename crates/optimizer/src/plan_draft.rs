@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kernel::allocation::{Allocation, Demand};
 use kernel::command::Request;
 use kernel::id::{AllocationId, LinkIx, Name};
-use kernel::path::Workspace;
+use kernel::path::{Links, PassingBy, Workspace};
 use kernel::state::Network;
 use kernel::units::Millis;
 use kernel::{Command, Event, Recorded, Refusal, State, apply, decide};
@@ -142,6 +142,11 @@ pub(crate) enum AdmissionAttempt {
     /// There is no path for it, or none without victims.
     Lacking(Box<Demand>),
     Refused(Refusal),
+}
+
+/// Links without those of lost switches: nothing is moved onto them.
+pub(crate) fn passing_by<L: Links>(network: &Network, links: L) -> PassingBy<'_, L> {
+    PassingBy { links, avoided: network.ledger().avoided() }
 }
 
 pub(crate) fn network_of<'a>(state: &'a State, topology: &Name) -> Result<&'a Network, Refusal> {

@@ -58,16 +58,34 @@ pub(super) enum Depth {
     Slice(u64),
 }
 
+/// How the controller tells what a switch holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Telling {
+    /// In one answer that costs it little.
+    AtOnce,
+    /// Rules, meters and groups one after the other.
+    InParts,
+}
+
 /// Whether a switch still holds what is known of it.
 pub(super) async fn audit(
+    driver: &ThrottledDriver,
+    switch: Dpid,
+    known: (&Table, &Foreign),
+    depth: Depth,
+) -> Result<(Finding, Telling), DriverError> {
+    match driver.whole(switch).await? {
+        Some(whole) => Ok((compared(known, parted(driver, whole)), Telling::AtOnce)),
+        None => Ok((audit_by_parts(driver, switch, known, depth).await?, Telling::InParts)),
+    }
+}
+
+async fn audit_by_parts(
     driver: &ThrottledDriver,
     switch: Dpid,
     (known, foreign): (&Table, &Foreign),
     depth: Depth,
 ) -> Result<Finding, DriverError> {
-    if let Some(whole) = driver.whole(switch).await? {
-        return Ok(compared((known, foreign), parted(driver, whole)));
-    }
     let Depth::Slice(round) = depth else {
         return Ok(compared((known, foreign), content_by_parts(driver, switch).await?));
     };

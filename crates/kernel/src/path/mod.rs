@@ -46,7 +46,7 @@ pub use explain::{Reason, explain};
 pub use graph::Graph;
 pub use query::Everything;
 pub use query::{
-    BesideDemand, COST_ONE, Constraints, FoundPath, Hop, Links, Metric, NoPath, Query, RouteHop, WEIGHT_ONE,
+    BesideDemand, COST_ONE, Constraints, FoundPath, Hop, Links, Metric, NoPath, PassingBy, Query, RouteHop, WEIGHT_ONE,
 };
 pub use workspace::Workspace;
 pub use yen::{K_MAX, k_shortest};

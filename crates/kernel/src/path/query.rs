@@ -1,5 +1,7 @@
 //! The terms of a path computation: what is asked, about which links, and what is answered.
 
+use std::collections::BTreeSet;
+
 use crate::id::{LinkIx, NodeIx};
 use crate::units::Micros;
 
@@ -92,6 +94,20 @@ pub trait Links {
     fn is_usable(&self, link: LinkIx) -> bool;
 }
 
+impl<L: Links> Links for &L {
+    fn room_bps(&self, link: LinkIx) -> u64 {
+        (**self).room_bps(link)
+    }
+
+    fn weight(&self, link: LinkIx) -> u32 {
+        (**self).weight(link)
+    }
+
+    fn is_usable(&self, link: LinkIx) -> bool {
+        (**self).is_usable(link)
+    }
+}
+
 /// Every link, whatever its state, with unlimited room and nothing reserved.
 pub struct Everything;
 
@@ -132,6 +148,29 @@ impl<L: Links> Links for BesideDemand<'_, L> {
 
     fn is_usable(&self, link: LinkIx) -> bool {
         self.free.is_usable(link)
+    }
+}
+
+/// Links without those that a path passes by where it can.
+#[derive(Clone, Copy, Debug)]
+pub struct PassingBy<'a, L> {
+    /// All links.
+    pub links: L,
+    /// Those that are passed by.
+    pub avoided: &'a BTreeSet<LinkIx>,
+}
+
+impl<L: Links> Links for PassingBy<'_, L> {
+    fn room_bps(&self, link: LinkIx) -> u64 {
+        if self.avoided.contains(&link) { 0 } else { self.links.room_bps(link) }
+    }
+
+    fn weight(&self, link: LinkIx) -> u32 {
+        self.links.weight(link)
+    }
+
+    fn is_usable(&self, link: LinkIx) -> bool {
+        !self.avoided.contains(&link) && self.links.is_usable(link)
     }
 }
 

@@ -25,6 +25,7 @@ use self::switch_io::is_revision;
 use super::super::backoff::RetryBackoff;
 use super::super::{App, Commit};
 use super::controller_status::{Condition, StatusCell};
+use super::readback::Telling;
 use super::throttled_driver::ThrottledDriver;
 use crate::southbound::DriverError;
 use kernel::controller::Controller;
@@ -86,6 +87,8 @@ pub(super) struct Worker {
     /// The switch that was audited last, and how often all were.
     audited: Option<Dpid>,
     audits: u64,
+    /// How the controller told the content of the switch that was audited last.
+    telling: Telling,
 }
 
 impl Worker {
@@ -120,6 +123,7 @@ impl Worker {
             audit_at: Instant::now() + audit_every,
             audited: None,
             audits: 0,
+            telling: Telling::AtOnce,
         }
     }
 

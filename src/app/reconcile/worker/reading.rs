@@ -7,11 +7,14 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::super::controller_status::FieldEvent;
-use super::super::readback::{self, Content, Depth, Finding};
+use super::super::readback::{self, Content, Depth, Finding, Telling};
 use super::switch_io::{read_one, topology};
 use super::{Occasion, Worker};
 use crate::southbound::DriverError;
 use kernel::intent::{Agenda, Damage, Dpid, Foreign};
+
+/// How many times as long audits are apart where a controller tells a switch's content in parts only: each costs it more.
+const IN_PARTS_TIMES: u32 = 2;
 
 impl Worker {
     /// Asks which switches are there, and audits those of which something is known.
@@ -33,7 +36,10 @@ impl Worker {
             self.count_arrivals().await?;
             // One after the other, so that what is decided does not wait for all; the time that an audit takes is not added.
             let switches = u32::try_from(self.seen.len()).unwrap_or(u32::MAX).max(1);
-            let every = self.app.inner.audit_every / switches;
+            let every = match self.telling {
+                Telling::AtOnce => self.app.inner.audit_every,
+                Telling::InParts => self.app.inner.audit_every * IN_PARTS_TIMES,
+            } / switches;
             self.audit_at = (self.audit_at + every).max(Instant::now() + every / 2);
         }
         if !self.is_loaded {
@@ -65,7 +71,11 @@ impl Worker {
         let nothing = Foreign::default();
         let known = (table, self.plan.foreign(dpid).unwrap_or(&nothing));
         let depth = if self.suspects.is_at(dpid) { Depth::Whole } else { Depth::Slice(self.audits) };
-        match readback::audit(&self.driver, dpid, known, depth).await {
+        let found = readback::audit(&self.driver, dpid, known, depth).await.map(|(finding, telling)| {
+            self.telling = telling;
+            finding
+        });
+        match found {
             Ok(Finding::Same) => {
                 let now = Instant::now();
                 self.looked_at.insert(dpid, now);
