@@ -199,12 +199,13 @@ impl SigningKey {
             assert!(output.status.success(), "{output:?}");
             output.stdout
         };
-        openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-outform", "DER", "-out"]);
-        let public = openssl(&["pkey", "-inform", "DER", "-pubout", "-outform", "DER", "-in"]);
+        openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"]);
+        let private = openssl(&["pkcs8", "-topk8", "-nocrypt", "-outform", "DER", "-in"]);
+        let public = openssl(&["pkey", "-pubout", "-outform", "DER", "-in"]);
         let point = &public[public.len() - 64..];
         let part = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes);
         let (x, y) = (part(&point[..32]), part(&point[32..]));
-        let private = jsonwebtoken::EncodingKey::from_ec_der(&std::fs::read(&path).expect("a key"));
+        let private = jsonwebtoken::EncodingKey::from_ec_der(&private);
         let public =
             serde_json::json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1", "x": x, "y": y});
         Self { private, public }
