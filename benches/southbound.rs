@@ -1,6 +1,8 @@
 //! Rules in force per second through os-ken and real switches, in one run, three ways: the naive one (one sequential POST a
 //! rule, and nothing that says whether it took), our driver over the same plain `ofctl_rest` (every rule checked before and
-//! read back after), and our driver with the acknowledged batch. And the time from `201` to rules that are verified.
+//! read back after), and our driver with the acknowledged batch. And the time from `201` to rules that are verified;
+//! until a switch that was emptied is whole again; and without packets, of each of a thousand allocations on a cable that is
+//! out.
 //!
 //! It needs the lab: `tests/real/lab/lab setup && tests/real/lab/lab up`, then `cargo bench --bench southbound`.
 
@@ -34,8 +36,8 @@ use serde_json::json;
 use watermaster::southbound::Driver;
 use watermaster::southbound::ryu::Ryu;
 
-use lab::Lab;
-use network::{Network, many};
+use lab::{Cable, Lab, await_that};
+use network::{Network, many, with};
 
 /// Rules on each of the four switches in one round.
 const RULES: u32 = 250;
@@ -44,6 +46,19 @@ const SWITCHES: u64 = 4;
 const ROUNDS: usize = 3;
 /// Allocations whose way from 201 to active is timed.
 const ADMISSIONS: u16 = 100;
+/// Allocations with rules on a switch that is emptied: 2,000 rules in all, and 4,000.
+const EMPTIED: [u16; 2] = [667, 1_333];
+/// Allocations on a cable that is taken out.
+const CUT: u16 = 1_000;
+/// The UDP port of the first of [`many`].
+const FIRST_PORT: u16 = 10_000;
+/// To all of them together.
+const PACKETS_PER_SECOND: u32 = 5_000;
+const TRIALS: u64 = 4;
+/// Of the ring's links: more than is asked for.
+const CAPACITY_BPS: u64 = 1_000_000_000;
+/// Longer than any of it takes.
+const LONG: Duration = Duration::from_secs(60);
 
 fn main() {
     let lab = Lab::take();
@@ -80,6 +95,10 @@ fn main() {
         println!("{what:<32} {rate:>7.0}/s  {:>5.2}x", rate / base);
     }
     from_answer_to_force(&lab);
+    for allocations in EMPTIED {
+        emptied(&lab, allocations);
+    }
+    cut(&lab);
 }
 
 /// A POST after the other on one connection, as a script would.
@@ -162,6 +181,63 @@ fn clear(runtime: &tokio::runtime::Runtime, driver: &Ryu, lab: &Lab) {
     let steps: Vec<RuleStep> = rules().into_iter().map(delete).collect();
     run(runtime, driver, &steps);
     assert_eq!(lab.held(), (0, 0));
+}
+
+/// A switch loses every rule, as another program would delete them: until it has all of them again.
+fn emptied(lab: &Lab, allocations: u16) {
+    lab.clean();
+    let network = Network::with_capacity(lab, CAPACITY_BPS);
+    network.await_controller();
+    let started = Instant::now();
+    for some in many(allocations, 1_000).chunks(500) {
+        network.admit_many(some);
+    }
+    network.await_count("active", usize::from(allocations), LONG);
+    let in_force_s = started.elapsed().as_secs_f64();
+    let (rules, whole) = (lab.held().0, lab.rules(2).len());
+    let mut times: Vec<f64> = (0..TRIALS)
+        .map(|trial| {
+            // Anywhere between two audits.
+            std::thread::sleep(Duration::from_millis(2_000 + 370 * trial));
+            lab.ofctl("del-flows", 2, &["cookie=0x5700000000000000/0xff00000000000000"]);
+            await_that("whole again", LONG, || lab.rules(2).len(), |rules| *rules == whole).as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    println!("{allocations} allocations, {rules} rules: in force after {in_force_s:.2} s");
+    println!("a switch with {whole} of them emptied: whole again after {times:.2?} s");
+}
+
+/// The cable under every allocation is out: how long each goes without packets.
+fn cut(lab: &Lab) {
+    lab.clean();
+    let network = Network::with_capacity(lab, CAPACITY_BPS);
+    network.await_controller();
+    // One way for all of them, although there are two of equal length.
+    let same = |request| with(request, &json!({"constraints": {"metric": "hops"}}));
+    let requests: Vec<_> = many(CUT, 20_000).into_iter().map(same).collect();
+    let ids: Vec<_> = requests.chunks(500).flat_map(|some| network.admit_many(some)).collect();
+    network.await_count("active", usize::from(CUT), LONG);
+    let path = || network.allocation(&ids[0])["path"].clone();
+    let apart_s = f64::from(CUT) / f64::from(PACKETS_PER_SECOND);
+    println!("{CUT} allocations on a cable that is out, a packet of each every {apart_s:.1} s");
+    for _ in 0..TRIALS {
+        let streams = lab.streams(1, 3, (FIRST_PORT, CUT), PACKETS_PER_SECOND);
+        std::thread::sleep(Duration::from_secs(2));
+        let before = path();
+        let transit = if before == json!(["s1-s2", "s2-s3"]) { 2 } else { 4 };
+        lab.cable(transit, 3, Cable::Out);
+        await_that("another path", LONG, path, |path| *path != before);
+        network.await_count("active", usize::from(CUT), LONG);
+        std::thread::sleep(Duration::from_secs(2));
+        let mut without_s: Vec<f64> = streams.stop().into_iter().map(|lost| lost as f64 * apart_s).collect();
+        without_s.sort_by(f64::total_cmp);
+        let at = |share: usize| without_s[(without_s.len() - 1) * share / 100];
+        println!("without packets: p50 {:.1} s, p99 {:.1} s, longest {:.1} s", at(50), at(99), at(100));
+        lab.cable(transit, 3, Cable::In);
+        network.await_controller();
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }
 
 /// One admission after the other: from the 201 to the state that says that every rule of it is verified.

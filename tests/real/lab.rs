@@ -206,6 +206,14 @@ impl Lab {
         Stream { sender, receiver }
     }
 
+    /// The same to each of so many UDP ports from this one on, at so many a second in all.
+    pub(crate) fn streams(&self, from: u32, to: u32, (port, count): (u16, u16), packets_per_second: u32) -> Streams {
+        let (port, count, rate) = (port.to_string(), count.to_string(), packets_per_second.to_string());
+        let receiver = Probe::start(to, &["receive", &port, &count]);
+        let sender = Probe::start(from, &["send", &address(to), &port, &rate, &count]);
+        Streams { sender, receiver }
+    }
+
     /// Whether a packet of IPv6 gets there and back.
     pub(crate) fn reaches_v6(&self, from: u32, to: u32) -> bool {
         let to = format!("fd00:77::{to}");
@@ -319,6 +327,21 @@ pub(crate) struct Arrivals {
     pub(crate) twice: u64,
     /// Those that did not, in a row: the number of the first, and how many.
     pub(crate) gaps: Vec<(u64, u64)>,
+}
+
+/// Numbered packets of many flows on their way.
+pub(crate) struct Streams {
+    sender: Probe,
+    receiver: Probe,
+}
+
+impl Streams {
+    /// Stops; the most packets in a row that did not arrive, of each flow: -1 where not one did.
+    pub(crate) fn stop(self) -> Vec<i64> {
+        self.sender.stop();
+        std::thread::sleep(Duration::from_millis(200));
+        serde_json::from_value(self.receiver.stop()["gaps"].take()).unwrap()
+    }
 }
 
 impl Stream {

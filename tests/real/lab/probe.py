@@ -2,6 +2,11 @@
 
     probe.py receive PORT            until SIGTERM; then prints {"received", "twice", "gaps": [[first number, count], ...]}
     probe.py send ADDRESS PORT RATE  until SIGTERM; then prints {"sent"}
+
+The same to so many ports, one after the other at RATE in all:
+
+    probe.py receive PORT COUNT            until SIGTERM; then prints {"received", "twice", "gaps": [longest of each port, ...]}
+    probe.py send ADDRESS PORT RATE COUNT  until SIGTERM; then prints {"sent"}
 """
 
 import json
@@ -41,14 +46,36 @@ def receive(port):
     print(json.dumps({"received": len(counts), "twice": twice, "gaps": gaps}), flush=True)
 
 
-def send(address, port, rate):
+def receive_many(first, count):
+    # One raw socket hears every port.
+    counts = [{} for _ in range(count)]
+    door = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 1 << 24)
+    print("ready", flush=True)
+    try:
+        while True:
+            packet = door.recv(128)
+            head = (packet[0] & 15) * 4
+            port, number = struct.unpack("!2xH4xQ", packet[head : head + 16])
+            if 0 <= port - first < count:
+                counts[port - first][number] = counts[port - first].get(number, 0) + 1
+    except Over:
+        pass
+    longest = []
+    for numbers in counts:
+        seen = sorted(numbers)
+        longest.append(max((after - before - 1 for before, after in zip(seen, seen[1:])), default=-1))
+    twice = sum(1 for numbers in counts for often in numbers.values() if often > 1)
+    print(json.dumps({"received": sum(map(len, counts)), "twice": twice, "gaps": longest}), flush=True)
+
+
+def send(address, port, rate, count=1):
     door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    door.connect((address, port))
     sent, due = 0, time.monotonic()
     print("ready", flush=True)
     try:
         while True:
-            door.send(struct.pack("!Q", sent) + bytes(56))
+            door.sendto(struct.pack("!Q", sent // count) + bytes(56), (address, port + sent % count))
             sent, due = sent + 1, due + 1 / rate
             time.sleep(max(0.0, due - time.monotonic()))
     except Over:
@@ -57,9 +84,11 @@ def send(address, port, rate):
 
 signal.signal(signal.SIGTERM, end)
 try:
-    if sys.argv[1] == "receive":
-        receive(int(sys.argv[2]))
+    if sys.argv[1] == "send":
+        send(sys.argv[2], *map(int, sys.argv[3:]))
+    elif len(sys.argv) > 3:
+        receive_many(int(sys.argv[2]), int(sys.argv[3]))
     else:
-        send(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        receive(int(sys.argv[2]))
 except Over:
     pass
