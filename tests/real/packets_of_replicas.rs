@@ -23,8 +23,8 @@ const SECONDS: u64 = 24;
 const LIVING_MAX: usize = 150;
 /// The pace of faults: every second one of them ends the one before.
 const FAULT_EVERY: Duration = Duration::from_secs(3);
-/// How long rules may be written after the request: two takeovers.
-const WRITTEN_WITHIN: f64 = 15.0;
+/// Two looks at one rule tell when it was written to within this.
+const SECONDS_APART: f64 = 1.0;
 const ALLOCATION_BITS: u64 = 0xff_ffff_ffff;
 const TAG: u64 = 0x57;
 /// The cookies of another program's rules; one has the tag of this service.
@@ -131,15 +131,40 @@ fn flow(number: u16) -> Value {
     with(wanted(2, 4, 10_000), &json!({"flow": {"ip_proto": 17, "l4_dst": 10_000 + number}}))
 }
 
-/// The seconds since each of this service's rules was written, by allocation.
-fn ages(lab: &Lab) -> BTreeMap<u64, Vec<f64>> {
-    let mut found: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    for (cookie, seconds) in (1..=SWITCHES).flat_map(|switch| lab.ages(switch)) {
-        if cookie >> 56 == TAG && !FOREIGN.contains(&cookie) {
-            found.entry(cookie & ALLOCATION_BITS).or_default().push(seconds);
-        }
+/// How many rules of this service each allocation has.
+fn held(lab: &Lab) -> BTreeMap<u64, usize> {
+    let mut found = BTreeMap::new();
+    for (_, id, _) in ours(lab) {
+        *found.entry(id).or_default() += 1;
     }
     found
+}
+
+/// This service's rules: switch, allocation, and the seconds since each was written.
+fn ours(lab: &Lab) -> impl Iterator<Item = (u32, u64, f64)> {
+    let of = |switch| lab.ages(switch).into_iter().map(move |(cookie, age)| (switch, cookie, age));
+    let all = (1..=SWITCHES).flat_map(of).filter(|(_, cookie, _)| cookie >> 56 == TAG && !FOREIGN.contains(cookie));
+    all.map(|(switch, cookie, age)| (switch, cookie & ALLOCATION_BITS, age))
+}
+
+/// When the rules of each allocation were written on each switch, in seconds from the beginning; and which were written again.
+#[derive(Default)]
+struct Births {
+    first: BTreeMap<(u32, u64), f64>,
+    again: BTreeSet<u64>,
+}
+
+impl Births {
+    /// Every rule is written once: one that is younger than it was has been overwritten, or was gone.
+    fn look(&mut self, lab: &Lab, began: Instant) {
+        for (switch, id, age) in ours(lab) {
+            let born = began.elapsed().as_secs_f64() - age;
+            let first = *self.first.entry((switch, id)).or_insert(born);
+            if born > first + SECONDS_APART {
+                self.again.insert(id);
+            }
+        }
+    }
 }
 
 fn numbers<'a>(ids: impl IntoIterator<Item = &'a String>) -> BTreeSet<u64> {
@@ -153,7 +178,7 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 fn lies(lab: &Lab, service: &Running) -> usize {
     let without_rules = || -> BTreeSet<u64> {
         let before = numbers(service.living().keys());
-        let held = ages(lab);
+        let held = held(lab);
         let after = numbers(service.living().keys());
         before.intersection(&after).filter(|id| !held.contains_key(id)).copied().collect()
     };
@@ -216,16 +241,16 @@ fn churn(count: usize) {
     put("/v1/topologies/ring", RING_FILE);
     put("/v1/controllers/lab", &json!({"driver": "ryu", "url": lab.url(), "topology": "ring"}).to_string());
     await_that("one leads", SOON, || replicas.leader(None), Option::is_some);
-    let standing: Vec<String> = [wanted(1, 3, 1_000_000), wanted(3, 1, 1_000_000)]
-        .iter()
-        .map(|wanted| replicas.admit(0, wanted).unwrap())
-        .collect();
+    for standing in [wanted(1, 3, 1_000_000), wanted(3, 1, 1_000_000)] {
+        replicas.admit(0, &standing).unwrap();
+    }
     await_that("all say so", SOON, || replicas.calm(2), |calm| *calm == count);
     let began = Instant::now();
     let theirs = foreign(&lab, began);
     let pings = lab.ping(1, 3, u32::MAX, 10);
 
-    let mut living: Vec<(String, Instant)> = vec![];
+    let mut births = Births::default();
+    let mut living: Vec<String> = vec![];
     let (mut number, mut admitted, mut released) = (0_u16, 0, 0);
     let (mut faults, mut found_lies, mut looks) = (0, 0, 0);
     let mut fault: Option<Fault> = None;
@@ -252,18 +277,19 @@ fn churn(count: usize) {
         if began.elapsed() > next_look {
             next_look += Duration::from_secs(1);
             looks += 1;
+            births.look(&lab, began);
             found_lies += lies(&lab, &replicas.running[at].service);
         }
         number += 1;
         if !living.is_empty() && (number % 3 == 0 || living.len() >= LIVING_MAX) {
             let gone = living.remove(usize::from(number) % living.len());
-            if replicas.release(at, &gone.0) {
+            if replicas.release(at, &gone) {
                 released += 1;
             } else {
                 living.push(gone);
             }
         } else {
-            let new = replicas.admit(at, &flow(number)).map(|id| (id, Instant::now()));
+            let new = replicas.admit(at, &flow(number));
             admitted += usize::from(new.is_some());
             living.extend(new);
         }
@@ -281,18 +307,13 @@ fn churn(count: usize) {
     let known = || replicas.running.iter().map(|one| one.service.living().len()).max().unwrap();
     await_that("all agree", Duration::from_secs(60), || (known(), replicas.calm(known())), |(_, calm)| *calm == count);
     let in_force = known();
-    let held = ages(&lab);
-    let (rules, missing) = (held.values().map(Vec::len).sum::<usize>(), in_force.saturating_sub(held.len()));
+    let held = held(&lab);
+    let (rules, missing) = (held.values().sum::<usize>(), in_force.saturating_sub(held.len()));
     let added = held.len().saturating_sub(in_force);
-    // Every rule was written once, soon after its request.
-    let is_rewritten = |(id, admitted): &(u64, Instant)| {
-        let ages = held.get(id).map(Vec::as_slice).unwrap_or_default();
-        ages.iter().any(|age| *age + WRITTEN_WITHIN < admitted.elapsed().as_secs_f64())
-    };
-    let mut since: Vec<(u64, Instant)> = living.iter().map(|(id, at)| (id.parse().unwrap(), *at)).collect();
-    since.extend(numbers(&standing).into_iter().map(|id| (id, began)));
-    let rewritten = since.iter().filter(|one| is_rewritten(one)).count();
-    let touched = theirs.iter().zip(foreign(&lab, began)).filter(|(one, other)| (one.1 - other.1).abs() > 1.0).count();
+    births.look(&lab, began);
+    let rewritten = births.again.len();
+    let touched =
+        theirs.iter().zip(foreign(&lab, began)).filter(|(one, other)| (one.1 - other.1).abs() > SECONDS_APART).count();
     println!(
         "{count} replicas, {seconds} s, {faults} faults, {admitted} admitted and {released} released, takeover {takeover:?} at most: \
          {lost} of {sent} packets lost, {rewritten} living rules overwritten, {missing} missing, {added} of released ones added, \

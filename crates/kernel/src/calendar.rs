@@ -63,13 +63,15 @@ impl Calendar {
     pub(crate) fn enter(&mut self, entry: &LedgerEntry, booked: impl Fn(LinkIx) -> u64) {
         self.bookings += usize::from(entry.span.start.is_some());
         for link in entry.links.iter() {
-            for (key, mark) in marks_of(entry, booked(*link)) {
-                if !self.links.contains_key(link) {
-                    self.links.insert(*link, MarkTree::default());
-                }
-                if let Some(marks) = self.links.get_mut(link) {
-                    marks.insert(key, mark);
-                }
+            let own: Vec<_> = marks_of(entry, booked(*link)).collect();
+            if own.is_empty() {
+                continue;
+            }
+            if !self.links.contains_key(link) {
+                self.links.insert(*link, MarkTree::default());
+            }
+            if let Some(marks) = self.links.get_mut(link) {
+                marks.insert(&own);
             }
         }
     }

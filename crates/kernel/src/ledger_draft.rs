@@ -147,11 +147,10 @@ impl<'a> LedgerDraft<'a> {
             let booked = bounds.map_or(0, |bounds| bounds.booked(self.ledger.slots(), entry.slot, entry.bandwidth));
             let standing = || self.ledger.calendar.marks(*link).cloned().unwrap_or_default();
             let marks = self.marks.entry(*link).or_insert_with(standing);
-            for (key, mark) in marks_of(entry, booked) {
-                match is_there {
-                    true => marks.insert(key, mark),
-                    false => marks.remove(key),
-                }
+            let own: Vec<_> = marks_of(entry, booked).collect();
+            match is_there {
+                true => marks.insert(&own),
+                false => own.iter().for_each(|(key, _)| marks.remove(*key)),
             }
         }
     }

@@ -2,7 +2,8 @@
 //! the most that is in it meanwhile, by slot and in all. What must stay true: at no mark is more than a summary says.
 
 use super::bam::{Booked, SLOTS};
-use super::mark::{Mark, MarkKey, SlotPairs};
+use super::mark::{MarkKey, SlotPairs};
+use super::packed_marks::PackedMarks;
 
 /// What follows from some marks in a row.
 #[derive(Clone, Debug)]
@@ -82,13 +83,19 @@ pub(crate) struct SummaryDraft {
 }
 
 impl SummaryDraft {
-    pub(crate) fn add_mark(&mut self, (key, mark): &(MarkKey, Mark)) {
-        let sums = SlotSum { change: mark.change(), peak: mark.change() };
-        let is_first = self.ends.is_none();
-        // The sums of the other slots stay what they are, and so do their peaks.
-        self.slots[mark.slot.at()].add(sums, is_first);
-        self.all.add(sums, is_first);
-        self.add_pairs(*key, *key, mark.pair(), mark.pair());
+    /// Those of a leaf, before which is nothing.
+    pub(crate) fn add_leaf(&mut self, marks: &PackedMarks) {
+        let Some(((first, _), (last, _))) = marks.get(0).zip(marks.iter().next_back()) else { return };
+        for (number, mark) in marks.marks().enumerate() {
+            let sums = SlotSum { change: mark.change(), peak: mark.change() };
+            // The sums of the other slots stay what they are, and so do their peaks.
+            self.slots[mark.slot.at()].add(sums, number == 0);
+            self.all.add(sums, number == 0);
+            self.pairs = self.pairs.with(mark.pair());
+        }
+        let at_last = marks.iter().rev().take_while(|(key, _)| key.at == last.at);
+        self.last_pairs = at_last.fold(SlotPairs::default(), |pairs, (_, mark)| pairs.with(mark.pair()));
+        self.ends = Some((first, last));
     }
 
     pub(crate) fn add(&mut self, next: &Summary) {

@@ -39,13 +39,13 @@ impl MarkTree {
         self.root.as_deref()
     }
 
-    /// Adds a mark, or puts it in the place of the one with its key.
-    pub(crate) fn insert(&mut self, key: MarkKey, mark: Mark) {
+    /// Adds one or two marks in order of their keys, or puts them in the places of those with the same keys.
+    pub(crate) fn insert(&mut self, marks: &[(MarkKey, Mark)]) {
         let Some(root) = &mut self.root else {
-            self.root = Node::new(NodeBody::Leaf(PackedMarks::new(&[(key, mark)])));
+            self.root = Node::new(NodeBody::Leaf(PackedMarks::new(marks)));
             return;
         };
-        if let Some(right) = Arc::make_mut(root).insert(key, mark) {
+        if let Some(right) = Arc::make_mut(root).insert(marks) {
             self.root = Node::new(NodeBody::Inner(vec![Arc::clone(root), right]));
         }
     }
@@ -146,23 +146,29 @@ impl Node {
     }
 
     /// What was split off to the right, if it became too wide.
-    fn insert(&mut self, key: MarkKey, mark: Mark) -> Option<Arc<Self>> {
+    fn insert(&mut self, marks: &[(MarkKey, Mark)]) -> Option<Arc<Self>> {
         let right = match &mut self.body {
             NodeBody::Leaf(packed) => {
-                let mut marks: Vec<_> = packed.iter().collect();
-                let at = packed.below(key);
-                match marks.get_mut(at).filter(|(own, _)| *own == key) {
-                    Some((_, own)) => *own = mark,
-                    None => marks.insert(at, (key, mark)),
+                for mark in marks {
+                    *packed = packed.with(packed.below(mark.0), *mark);
                 }
-                let right = (marks.len() > LEAF_MAX).then(|| marks.split_off(LEAF_MAX / 2));
-                *packed = PackedMarks::new(&marks);
-                right.map(|marks| NodeBody::Leaf(PackedMarks::new(&marks)))
+                (packed.len() > LEAF_MAX).then(|| {
+                    let mut all: Vec<_> = packed.iter().collect();
+                    let right = all.split_off(LEAF_MAX / 2);
+                    *packed = PackedMarks::new(&all);
+                    NodeBody::Leaf(PackedMarks::new(&right))
+                })
             }
             NodeBody::Inner(children) => {
-                let at = child_of(children, key);
-                if let Some(right) = Arc::make_mut(&mut children[at]).insert(key, mark) {
-                    children.insert(at + 1, right);
+                let of_same_child = |one: &(MarkKey, Mark), next: &(MarkKey, Mark)| {
+                    child_of(children, one.0) == child_of(children, next.0)
+                };
+                let some: Vec<_> = marks.chunk_by(of_same_child).collect();
+                for some in some {
+                    let at = some.first().map_or(0, |(key, _)| child_of(children, *key));
+                    if let Some(right) = Arc::make_mut(&mut children[at]).insert(some) {
+                        children.insert(at + 1, right);
+                    }
                 }
                 (children.len() > INNER_MAX).then(|| NodeBody::Inner(children.split_off(INNER_MAX / 2)))
             }
@@ -175,9 +181,10 @@ impl Node {
     fn remove(&mut self, key: MarkKey) -> bool {
         match &mut self.body {
             NodeBody::Leaf(packed) => {
-                let mut marks: Vec<_> = packed.iter().collect();
-                marks.retain(|(own, _)| *own != key);
-                *packed = PackedMarks::new(&marks);
+                let place = packed.below(key);
+                if packed.get(place).is_some_and(|(own, _)| own == key) {
+                    *packed = packed.without(place);
+                }
             }
             NodeBody::Inner(children) => {
                 let at = child_of(children, key);
@@ -224,7 +231,7 @@ impl NodeBody {
     fn summary(&self) -> Option<Summary> {
         let mut draft = SummaryDraft::default();
         match self {
-            Self::Leaf(marks) => marks.iter().for_each(|mark| draft.add_mark(&mark)),
+            Self::Leaf(marks) => draft.add_leaf(marks),
             Self::Inner(children) => children.iter().for_each(|child| draft.add(&child.summary)),
         }
         draft.finish()
@@ -317,11 +324,18 @@ mod tests {
             let mut versions = vec![];
             for (number, (at, is_start, id, what)) in steps.into_iter().enumerate() {
                 let key = MarkKey { at: Millis(at), is_start, id: AllocationId(id) };
-                if what < 3 {
-                    let slot = slots[number % 2];
-                    let mark = Mark { slot, booked: number as u64, setup_slot: is_start.then(|| slots[number / 2 % 2]) };
-                    tree.insert(key, mark);
-                    map.insert(key, mark);
+                let slot = slots[number % 2];
+                let mark = |is_start: bool| {
+                    Mark { slot, booked: number as u64, setup_slot: is_start.then(|| slots[number / 2 % 2]) }
+                };
+                if what == 0 {
+                    tree.insert(&[(key, mark(is_start))]);
+                    map.insert(key, mark(is_start));
+                } else if what < 3 {
+                    let end = MarkKey { at: Millis(at + 7 * u64::from(what)), is_start: false, id: AllocationId(id) };
+                    let both = [(key, mark(is_start)), (end, mark(false))];
+                    tree.insert(&both);
+                    map.extend(both);
                 } else {
                     tree.remove(key);
                     map.remove(&key);

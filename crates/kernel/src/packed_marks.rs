@@ -32,16 +32,46 @@ impl PackedMarks {
         let widths: [u8; NUMBERS] = std::array::from_fn(|at| bytes_of(most[at] - least[at]));
         let mut packed = Self { least, widths, bytes: Box::default() };
         let mut bytes = Vec::with_capacity(marks.len() * packed.stride() + READ_BYTES);
-        for mark in marks {
-            let own = numbers(mark);
-            for at in 0..NUMBERS {
-                bytes.extend_from_slice(&(own[at] - least[at]).to_le_bytes()[..usize::from(widths[at])]);
-            }
-            bytes.push(tag(mark));
-        }
+        marks.iter().for_each(|mark| packed.push_row(&mut bytes, mark));
         bytes.extend_from_slice(&[0; READ_BYTES]);
         packed.bytes = bytes.into();
         packed
+    }
+
+    /// These with one more at a place, or one in the place of another; packed anew only where its numbers need more bytes.
+    pub(crate) fn with(&self, place: usize, added: (MarkKey, Mark)) -> Self {
+        let is_other = self.get(place).is_none_or(|(key, _)| key != added.0);
+        let own = numbers(&added);
+        let fits = |at: usize| own[at] >= self.least[at] && bytes_of(own[at] - self.least[at]) <= self.widths[at];
+        if !(0..NUMBERS).all(fits) {
+            let mut marks: Vec<_> = self.iter().collect();
+            match marks.get_mut(place).filter(|_| !is_other) {
+                Some(mark) => *mark = added,
+                None => marks.insert(place.min(marks.len()), added),
+            }
+            return Self::new(&marks);
+        }
+        let stride = self.stride();
+        let (before, after) = self.bytes.split_at((place * stride).min(self.bytes.len() - READ_BYTES));
+        let mut bytes = Vec::with_capacity(self.bytes.len() + stride);
+        bytes.extend_from_slice(before);
+        self.push_row(&mut bytes, &added);
+        bytes.extend_from_slice(if is_other { after } else { &after[stride..] });
+        Self { bytes: bytes.into(), ..*self }
+    }
+
+    /// These without the one at a place.
+    pub(crate) fn without(&self, place: usize) -> Self {
+        let stride = self.stride();
+        let bytes = [&self.bytes[..place * stride], &self.bytes[(place + 1) * stride..]].concat();
+        Self { bytes: bytes.into(), ..*self }
+    }
+
+    fn push_row(&self, bytes: &mut Vec<u8>, mark: &(MarkKey, Mark)) {
+        for ((own, least), width) in numbers(mark).into_iter().zip(self.least).zip(self.widths) {
+            bytes.extend_from_slice(&(own - least).to_le_bytes()[..usize::from(width)]);
+        }
+        bytes.push(tag(mark));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -61,12 +91,20 @@ impl PackedMarks {
             *number = least + above;
             place += usize::from(*width);
         }
-        let tag = *self.bytes.get(place)?;
-        let is_start = tag & START_BIT != 0;
-        let slot = Slot::new(tag & SLOT_MASK);
-        let setup_slot = is_start.then(|| Slot::new(tag >> SLOT_BITS & SLOT_MASK));
         let [at, id, booked] = own;
-        Some((MarkKey { at: Millis(at), is_start, id: AllocationId(id) }, Mark { slot, booked, setup_slot }))
+        let mark = mark_of(*self.bytes.get(place)?, booked);
+        Some((MarkKey { at: Millis(at), is_start: mark.setup_slot.is_some(), id: AllocationId(id) }, mark))
+    }
+
+    /// The marks without their keys.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = Mark> + use<'_> {
+        let [before, beside, width] = self.widths.map(usize::from);
+        let (stride, unused_bits) = (self.stride(), 64 - 8 * u32::try_from(width).unwrap_or(8));
+        self.bytes.windows(stride + READ_BYTES).step_by(stride).filter_map(move |row| {
+            let read = u64::from_le_bytes(*row.get(before + beside..)?.first_chunk()?);
+            let above = if unused_bits == 64 { 0 } else { read << unused_bits >> unused_bits };
+            Some(mark_of(*row.get(stride - 1)?, self.least[2] + above))
+        })
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (MarkKey, Mark)> + use<'_> {
@@ -104,6 +142,11 @@ fn tag((key, mark): &(MarkKey, Mark)) -> u8 {
     let bits = |slot: Slot| u8::try_from(slot.at()).unwrap_or(0) & SLOT_MASK;
     let setup = mark.setup_slot.map_or(0, bits) << SLOT_BITS;
     bits(mark.slot) | setup | if key.is_start { START_BIT } else { 0 }
+}
+
+fn mark_of(tag: u8, booked: u64) -> Mark {
+    let setup_slot = (tag & START_BIT != 0).then(|| Slot::new(tag >> SLOT_BITS & SLOT_MASK));
+    Mark { slot: Slot::new(tag & SLOT_MASK), booked, setup_slot }
 }
 
 /// How many bytes a number needs.

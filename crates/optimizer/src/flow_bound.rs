@@ -6,7 +6,7 @@
 //! duality). So the solver and its floats only propose prices: the bound is worked out from them in integers, and rounded so
 //! that it stays one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use good_lp::{DualValues, Variable};
 use good_lp::{Expression, ProblemVariables, Solution, SolutionWithDual, SolverModel, clarabel, constraint, variable};
@@ -18,7 +18,12 @@ use kernel::topology::LinkState;
 use kernel::units::PPM;
 
 use crate::carrying_links::{CarryingLink, CarryingLinks, PRICE_ONE, Tree, carried, trees};
+use crate::price_ascent::{PricedValue, ascend};
 
+/// How many prices are looked at before the first master problem.
+const ASCENT_ROUNDS_MAX: usize = 600;
+/// Of how many of them the routings are part of it: the last ones are near the best.
+const ASCENT_COLUMNS: usize = 6;
 /// How often routings are added.
 const ROUNDS_MAX: usize = 60;
 /// The largest master problem, as links times groups of demands.
@@ -105,6 +110,7 @@ pub(crate) fn flow_bound(
     if objective == FlowObjective::Headroom {
         program.look_at(&program.narrowest_price(), BoundSource::LinkPrices, &mut best);
     }
+    columns.extend(program.raise_prices(&mut best, has_time));
     if links.saturating_mul(program.groups.len()) > MASTER_MAX {
         return best.bound();
     }
@@ -311,6 +317,72 @@ impl FlowProgram {
         let gain = gain.and_then(|gain| i128::try_from(gain).ok());
         let net = sum.zip(gain).and_then(|(sum, gain)| sum.checked_sub(gain)).map(|net| net.min(0));
         if is_reached { Some((net, Some(column))) } else { Some((Some(0), None)) }
+    }
+
+    /// Looks at better and better prices; the routings of the last ones. Each price counts by what its link can carry.
+    #[expect(clippy::cast_precision_loss, reason = "any price gives a bound")]
+    fn raise_prices(&self, best: &mut BestBound, has_time: &dyn Fn() -> bool) -> Vec<FlowColumn> {
+        let capacities: Vec<f64> = self.capacities.iter().map(|capacity| capacity.bps.max(1) as f64).collect();
+        let is_ratio = matches!(self.objective, FlowObjective::Utilisation | FlowObjective::Headroom);
+        let start = if is_ratio { 1.0 } else { 0.0 };
+        let mut routings: VecDeque<Vec<FlowColumn>> = VecDeque::new();
+        ascend(vec![start; capacities.len()], ASCENT_ROUNDS_MAX, |rents| {
+            if !has_time() {
+                return None;
+            }
+            let mut prices: Vec<f64> = rents.iter().zip(&capacities).map(|(rent, bps)| rent / bps).collect();
+            if is_ratio {
+                // What is bounded by a ratio does not change with the scale.
+                let highest = prices.iter().copied().fold(0.0, f64::max);
+                let scale = if highest > 0.0 { 1.0 / highest } else { 1.0 };
+                prices.iter_mut().chain(rents.iter_mut()).for_each(|price| *price *= scale);
+            }
+            let parts: Vec<u128> = prices.iter().map(|price| in_parts(*price)).collect();
+            let columns = self.look_at(&parts, BoundSource::LinkPrices, best);
+            let looked = self.priced_value(&columns, &prices, &capacities);
+            if routings.len() == ASCENT_COLUMNS {
+                routings.pop_front();
+            }
+            routings.push_back(columns);
+            Some(looked)
+        });
+        routings.into_iter().flatten().collect()
+    }
+
+    /// What [`Self::look_at`] bounds, as a float, and how it grows with the rent of each link: its price times its capacity.
+    fn priced_value(&self, columns: &[FlowColumn], prices: &[f64], capacities: &[f64]) -> PricedValue {
+        let mut loads = vec![0.0; prices.len()];
+        let mut routed = 0.0;
+        for column in columns {
+            let rent: f64 = column.loads.iter().filter_map(|(at, load)| Some(load * prices.get(*at)?)).sum();
+            let is_carried = self.groups.get(column.group).is_some_and(|group| group.gain_bps == 0);
+            if !is_carried && column.cost + rent >= 0.0 {
+                continue;
+            }
+            routed += column.cost + rent;
+            for (at, load) in &column.loads {
+                if let Some(sum) = loads.get_mut(*at) {
+                    *sum += load;
+                }
+            }
+        }
+        let rents: f64 = prices.iter().zip(capacities).map(|(price, bps)| price * bps).sum();
+        let is_counted = |at: usize| self.capacities.get(at).is_some_and(|capacity| capacity.is_counted);
+        let counted: f64 = prices.iter().enumerate().filter(|(at, _)| is_counted(*at)).map(|(_, price)| price).sum();
+        let (value, unit) = match self.objective {
+            FlowObjective::Utilisation => (routed / rents, rents),
+            FlowObjective::Headroom => ((routed - rents) / counted, counted),
+            FlowObjective::Cost | FlowObjective::Admission => (routed - rents, 1.0),
+        };
+        let growth = |(at, (load, bps)): (usize, (&f64, &f64))| {
+            let growth = match self.objective {
+                FlowObjective::Utilisation => load - value * bps,
+                FlowObjective::Headroom if is_counted(at) => load - bps - value,
+                _ => load - bps,
+            };
+            growth / unit / bps
+        };
+        PricedValue { value, subgradient: loads.iter().zip(capacities).enumerate().map(growth).collect() }
     }
 
     /// The same for all links that count.

@@ -13,6 +13,7 @@ mod peak_moves;
 mod cost_moves;
 mod admission_moves;
 mod utilisation_bound;
+mod price_ascent;
 mod flow_bound;
 mod carrying_links;
 
