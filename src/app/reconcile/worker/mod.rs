@@ -87,6 +87,8 @@ pub(super) struct Worker {
     /// The switch that was audited last, and how often all were.
     audited: Option<Dpid>,
     audits: u64,
+    /// How often any was.
+    turn: u64,
     /// How the controller told the content of the switch that was audited last.
     telling: Telling,
 }
@@ -123,6 +125,7 @@ impl Worker {
             audit_at: Instant::now() + audit_every,
             audited: None,
             audits: 0,
+            turn: 0,
             telling: Telling::AtOnce,
         }
     }

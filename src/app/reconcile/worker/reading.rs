@@ -16,6 +16,9 @@ use kernel::intent::{Agenda, Damage, Dpid, Foreign};
 /// How many times as long audits are apart where a controller tells a switch's content in parts only: each costs it more.
 const IN_PARTS_TIMES: u32 = 2;
 
+/// At every how many audits that cost little packets are counted at the ends of some paths: that takes several questions.
+const ARRIVALS_EVERY: u64 = 2;
+
 impl Worker {
     /// Asks which switches are there, and audits those of which something is known.
     pub(super) async fn probe_switches(&mut self) -> Result<(), DriverError> {
@@ -33,7 +36,10 @@ impl Worker {
         }
         if Instant::now() >= self.audit_at {
             self.audit_next().await?;
-            self.count_arrivals().await?;
+            if self.telling == Telling::InParts || self.turn.is_multiple_of(ARRIVALS_EVERY) {
+                self.count_arrivals().await?;
+            }
+            self.turn = self.turn.wrapping_add(1);
             // One after the other, so that what is decided does not wait for all; the time that an audit takes is not added.
             let switches = u32::try_from(self.seen.len()).unwrap_or(u32::MAX).max(1);
             let every = match self.telling {
