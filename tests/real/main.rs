@@ -20,6 +20,7 @@ mod lab;
 mod line;
 mod network;
 mod packets;
+mod packets_of_auto_bandwidth;
 mod packets_of_classes;
 mod packets_of_failover;
 mod packets_of_gateways;
