@@ -35,5 +35,6 @@ mod replicas_of_the_scheduler;
 mod running;
 mod secrets;
 mod silent_database;
+mod takeover;
 #[cfg(feature = "otlp")]
 mod traces;
