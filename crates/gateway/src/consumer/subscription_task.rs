@@ -119,7 +119,7 @@ impl SubscriptionTask {
         });
         let request = SubscriptionRequest {
             topic: self.spec.topic.clone(),
-            qos_level: self.spec.level,
+            qos_level: Some(self.spec.level),
             callback_url,
             consumer: Some(self.state.options.name.clone()),
             node: self.state.options.node.clone(),
