@@ -28,7 +28,7 @@ pub struct AutoBandwidth {
     pub adjustment_threshold: RateThreshold,
     /// When it grows before the interval is over (RFC 8733 §5.2.5); `None`: never.
     pub overflow: Option<EarlyAdjustment>,
-    /// When it shrinks before the interval is over (RFC 8733 §5.2.6); `None`: never.
+    /// When it shrinks before the interval is over (RFC 8733 §5.2.5); `None`: never.
     pub underflow: Option<EarlyAdjustment>,
 }
 
@@ -120,7 +120,7 @@ pub struct RateAdjuster {
     settings: AutoBandwidth,
     reserved: Bandwidth,
     began: Millis,
-    /// The largest sample of the interval (`MaxAvgBw` of RFC 8733 §2.1); `None`: there is no sample yet.
+    /// The largest sample of the interval (`MaxAvgBw` of RFC 8733); `None`: there is no sample yet.
     max_average: Option<Bandwidth>,
     overflow: SampleRun,
     underflow: SampleRun,

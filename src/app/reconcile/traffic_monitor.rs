@@ -42,6 +42,9 @@ pub(super) async fn run(app: App, controller: Arc<Controller>, driver: Arc<Throt
         for (id, at) in monitor.due() {
             monitor.sample(id, at).await;
         }
+        for (id, wanted) in monitor.undecided() {
+            monitor.adjust(id, wanted).await;
+        }
     }
 }
 
@@ -61,6 +64,8 @@ struct Followed {
     /// What its rules had counted, and when.
     counted: Option<(u64, Instant)>,
     due_at: Instant,
+    /// What this leader wants and the writer has not decided.
+    undecided: Option<Bandwidth>,
     report: TrafficReport,
 }
 
@@ -94,10 +99,12 @@ impl TrafficMonitor {
                 adjuster: RateAdjuster::new(*settings, demand.bandwidth, now),
                 counted: None,
                 due_at: Instant::now(),
+                undecided: None,
                 report: TrafficReport::default(),
             });
             if followed.adjuster.reserved() != demand.bandwidth {
                 followed.adjuster.on_reserved(now, demand.bandwidth);
+                followed.undecided = None;
                 followed.report.reason = None;
             }
             self.followed.insert(allocation.id, followed);
@@ -171,11 +178,16 @@ impl TrafficMonitor {
             }
         };
         self.status.set_traffic(id, followed.report.clone());
-        if let Some(wanted) = wanted
-            && self.app.term_of(&self.controller.name).is_some()
-        {
-            self.adjust(id, wanted).await;
+        if self.app.leads(&self.controller.name) && wanted.is_some() {
+            followed.undecided = wanted;
         }
+    }
+
+    /// What is wanted and to be decided, if this instance leads.
+    fn undecided(&mut self) -> Vec<(AllocationId, Bandwidth)> {
+        let leads = self.app.leads(&self.controller.name);
+        let taken = self.followed.iter_mut().filter_map(|(id, followed)| Some((*id, followed.undecided.take()?)));
+        taken.filter(|_| leads).collect()
     }
 
     /// Has another bandwidth decided. A denial is an event, which is noted where it is committed.
@@ -188,7 +200,13 @@ impl TrafficMonitor {
                 self.on_refused(id, &format!("{} bit/s were refused: {refusal}", wanted.as_bps()));
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%id, %error, "an adjustment of a bandwidth could not be decided yet"),
+            Err(error) => {
+                // What is wrong with the journal is logged where it is watched.
+                tracing::debug!(%id, %error, "an adjustment of a bandwidth could not be decided yet");
+                if let Some(followed) = self.followed.get_mut(&id) {
+                    followed.undecided = Some(wanted);
+                }
+            }
         }
     }
 }

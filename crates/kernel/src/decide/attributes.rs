@@ -1,4 +1,5 @@
-//! What a request says beside its demand: when it is held, starts and ends, how it follows its traffic, and its annotations. Nothing is looked for.
+//! What a request says beside its demand: when it is held, starts and ends, how it follows its traffic, and its annotations.
+//! Nothing is looked for.
 
 use std::sync::Arc;
 
