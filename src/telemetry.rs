@@ -24,7 +24,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::app::{App, Commit, FieldEvent};
+use crate::app::{AUTO_BANDWIDTH_ACTOR, App, Commit, FieldEvent};
 use kernel::Fact;
 use kernel::allocation::EndCause;
 use kernel::bam::Cause;
@@ -48,6 +48,11 @@ struct VictimLabel {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct RequestVictimLabel {
     class_type: u8,
+    outcome: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct AdjustmentLabel {
     outcome: &'static str,
 }
 
@@ -81,6 +86,7 @@ pub struct ServiceMetrics {
     admissions: Family<AdmissionLabel, Counter>,
     victims: Family<VictimLabel, Counter>,
     request_victims: Family<RequestVictimLabel, Counter>,
+    adjustments: Family<AdjustmentLabel, Counter>,
     events: Counter,
     decided: Histogram,
     written: Histogram,
@@ -102,6 +108,7 @@ impl ServiceMetrics {
             admissions: Family::default(),
             victims: Family::default(),
             request_victims: Family::default(),
+            adjustments: Family::default(),
             events: Counter::default(),
             decided: Histogram::new(exponential_buckets(5e-6, 2.0, 18)),
             written: Histogram::new(exponential_buckets(5e-6, 2.0, 18)),
@@ -115,6 +122,8 @@ impl ServiceMetrics {
         registry.register("victims", "Allocations that lost their path, by cause and outcome", metrics.victims.clone());
         let by_class = "Allocations that lost their path to a request, by the class of the request";
         registry.register("request_victims", by_class, metrics.request_victims.clone());
+        let adjusted = "Bandwidths that auto-bandwidth wanted, by outcome";
+        registry.register("auto_bandwidth_adjustments", adjusted, metrics.adjustments.clone());
         registry.register("events", "Events committed", metrics.events.clone());
         let batch = "Time to decide a batch of commands";
         registry.register_with_unit("decision_batch_duration", batch, Unit::Seconds, metrics.decided.clone());
@@ -175,6 +184,7 @@ impl ServiceMetrics {
                 let label = ControllerLabel { controller: controller.to_string() };
                 self.repaired.get_or_create(&label).inc_by(*steps);
             }
+            FieldEvent::AdjustmentRefused { .. } => self.count_adjustment("refused"),
         }
     }
 
@@ -198,7 +208,16 @@ impl ServiceMetrics {
                 self.count(allocation.demand.class_type, "admitted", "");
                 self.count_request_victims(allocation.demand.class_type, displaced);
             }
-            Event::Denied { demand, denial, .. } => self.count(demand.class_type, "denied", reason(denial)),
+            Event::Denied { demand, denial, .. } => {
+                self.count(demand.class_type, "denied", reason(denial));
+                if is_adjustment(fact) {
+                    self.count_adjustment("denied");
+                }
+            }
+            Event::Resized { displaced, allocation } if is_adjustment(fact) => {
+                self.count_request_victims(allocation.demand.class_type, displaced);
+                self.count_adjustment("resized");
+            }
             Event::Resized { allocation, displaced } | Event::Started { allocation, displaced } => {
                 self.count_request_victims(allocation.demand.class_type, displaced);
             }
@@ -274,6 +293,10 @@ impl ServiceMetrics {
         self.admissions.get_or_create(&AdmissionLabel { class_type, outcome, reason }).inc();
     }
 
+    fn count_adjustment(&self, outcome: &'static str) {
+        self.adjustments.get_or_create(&AdjustmentLabel { outcome }).inc();
+    }
+
     fn count_request_victims(&self, class_type: ClassType, displaced: &[Displaced]) {
         self.count_victims(displaced);
         for gone in displaced {
@@ -306,6 +329,11 @@ pub fn render_broker(broker: &Broker) -> Result<String, std::fmt::Error> {
     broker::draw(broker, &mut registry);
     text::encode(&mut text, &registry)?;
     Ok(text)
+}
+
+/// Whether auto-bandwidth had it decided.
+fn is_adjustment(fact: &Fact) -> bool {
+    fact.actor.as_ref().is_some_and(|actor| actor.name.as_str() == AUTO_BANDWIDTH_ACTOR)
 }
 
 fn cause(cause: DisplacedBy) -> &'static str {

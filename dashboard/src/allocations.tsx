@@ -206,6 +206,7 @@ function One(props: { id: string }) {
           <dt>From</dt><dd><NodeName of={one.ingress} /></dd>
           <dt>To</dt><dd><NodeName of={one.egress} /></dd>
           <dt>Bandwidth</dt><dd>{rate(one.bandwidth_bps)} in <ClassMark classType={one.class_type} long />, setup priority {one.setup_priority}, hold priority {one.hold_priority}</dd>
+          <Follows one={one} />
           <dt>{one.protection ? "Working path" : "Path"}</dt><dd><PathText path={one.path} /></dd>
           {one.protection ? <><dt>Backup path</dt><dd>{one.backup_path ? <PathText path={one.backup_path} /> : isUnprotected(one) ? <><State of="unprotected" />: it gets one when one can be had</> : "none"}</dd></> : null}
           {one.bidirectional ? <><dt>Directions</dt><dd>both, on the same links back</dd></> : null}
@@ -239,6 +240,24 @@ function victims(data: Record<string, unknown>): Victim[] {
 function concerns(data: Record<string, unknown>, id: string): boolean {
   const told = data as { id?: string; ids?: string[]; allocation?: { id: string }; notices?: { id: string }[] };
   return told.id === id || told.allocation?.id === id || Boolean(told.ids?.includes(id)) || Boolean(told.notices?.some((notice) => notice.id === id)) || victims(data).some((victim) => victim.id === id);
+}
+
+/** How its bandwidth follows its traffic, and what was measured. */
+function Follows(props: { one: Allocation }) {
+  const { auto_bandwidth: asked, auto_bandwidth_status: status } = props.one;
+  if (!asked) return null;
+  return (
+    <>
+      <dt>Auto-bandwidth</dt>
+      <dd>
+        {rate(asked.minimum_bandwidth_bps)} to {rate(asked.maximum_bandwidth_bps)}
+        {status?.measured_bps !== undefined ? <>; {rate(status.measured_bps)} measured</> : null}
+        {status?.maximum_average_bps !== undefined ? <>, at most {rate(status.maximum_average_bps)} since the last adjustment</> : null}
+        {status?.adjusts_at ? <>; next adjustment {dateAndTime(status.adjusts_at)}</> : null}
+        {status?.reason ? <>; {status.reason}</> : null}
+      </dd>
+    </>
+  );
 }
 
 /** The links and nodes that its path avoids, and an end to that. */

@@ -11,8 +11,8 @@ const NAMED_MAX = 5;
 /** What an allocation had asked for, on its path. */
 function again(one: Allocation): AllocationRequest {
   const now = Date.now();
-  const { topology, ingress, egress, class_type, bandwidth_bps, setup_priority, hold_priority, aggregator, tenant, name, customer, note, protection, bidirectional, flow, expires_at } = one;
-  const asked = { topology, ingress, egress, class_type, bandwidth_bps, setup_priority, hold_priority, aggregator, tenant, name, customer, note, protection, bidirectional, flow, expires_at } as AllocationRequest;
+  const { topology, ingress, egress, class_type, bandwidth_bps, setup_priority, hold_priority, aggregator, tenant, name, customer, note, protection, auto_bandwidth, bidirectional, flow, expires_at } = one;
+  const asked = { topology, ingress, egress, class_type, bandwidth_bps, setup_priority, hold_priority, aggregator, tenant, name, customer, note, protection, auto_bandwidth, bidirectional, flow, expires_at } as AllocationRequest;
   if (one.starts_at && Date.parse(one.starts_at) > now) asked.starts_at = one.starts_at;
   if (one.held_until) asked.hold_ms = Math.max(1, Date.parse(one.held_until) - now);
   return { ...asked, constraints: { ...constraintsOf(one), route: one.path.map((link) => ({ link })) }, relocation: { max_moves: 0 } };

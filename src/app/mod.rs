@@ -38,8 +38,8 @@ pub use self::leadership::SchedulerLead;
 pub use self::link_history::{LINKS_SAMPLED_MAX, LinkHistory, LinksThen};
 pub use self::optimization_figures::OptimizationFigures;
 pub use self::reconcile::{
-    Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, LinkReport, Load, LspState, StatusCell,
-    SurveyError,
+    AUTO_BANDWIDTH_ACTOR, Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, LinkReport, Load,
+    LspState, StatusCell, SurveyError, TrafficReport,
 };
 pub use self::scheduler::{
     NEWS_KEPT, PAST_AGGREGATORS_MAX, PAST_POINTS_MAX, PAST_STEP, PLAN_BOUNDS_US, Pace, PastLevel, PastPoint, Plans,

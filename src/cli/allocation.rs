@@ -26,19 +26,21 @@ const COLUMNS: [Column<AllocationDocument>; 9] = [
 ];
 
 /// What an allocation has besides that when it is shown alone.
-const SHOWN: [Column<AllocationDocument>; 17] = {
+const SHOWN: [Column<AllocationDocument>; 19] = {
     let [id, name, customer, state, from, to, class, bandwidth, path] = COLUMNS;
     let topology: Column<AllocationDocument> = ("TOPOLOGY", |one| one.demand.topology.clone());
     let note: Column<AllocationDocument> = ("NOTE", |one| one.demand.note.clone().unwrap_or_default());
     let flow: Column<AllocationDocument> = ("FLOW", |one| one.demand.flow.as_ref().map(flow_words).unwrap_or_default());
     let protection: Column<AllocationDocument> = ("PROTECTION", protection_words);
     let backup: Column<AllocationDocument> = ("BACKUP", |one| one.backup_path.as_deref().unwrap_or_default().join(" "));
+    let follows: Column<AllocationDocument> = ("AUTO-BANDWIDTH", auto_bandwidth_words);
+    let measured: Column<AllocationDocument> = ("MEASURED", measured_words);
     let starts: Column<AllocationDocument> = ("STARTS", |one| time(one.demand.starts_at));
     let expires: Column<AllocationDocument> = ("EXPIRES", |one| time(one.demand.expires_at));
     let preempted: Column<AllocationDocument> = ("PREEMPTED", preemption_words);
     [
-        id, name, customer, note, state, starts, expires, preempted, topology, from, to, class, bandwidth, path,
-        protection, backup, flow,
+        id, name, customer, note, state, starts, expires, preempted, topology, from, to, class, bandwidth, follows,
+        measured, path, protection, backup, flow,
     ]
 };
 
@@ -219,6 +221,27 @@ fn protection_words(one: &AllocationDocument) -> String {
         if one.backup_path.is_none() { "UNPROTECTED".to_owned() } else { String::new() },
     ];
     words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+/// Its bounds, and how often it is adjusted.
+fn auto_bandwidth_words(one: &AllocationDocument) -> String {
+    let Some(asked) = one.demand.auto_bandwidth else { return String::new() };
+    let bounds = format!("{} to {}", rate(asked.minimum_bandwidth_bps), rate(asked.maximum_bandwidth_bps));
+    let early = [(asked.overflow_count, "overflow"), (asked.underflow_count, "underflow")];
+    let early = early.into_iter().filter(|(count, _)| *count > 0);
+    let early: String = early.map(|(count, word)| format!(", {word} after {count}")).collect();
+    format!("{bounds}, each {} s{early}", asked.adjustment_interval_ms / 1_000)
+}
+
+/// The last sample, the largest of the interval, and what is wrong.
+fn measured_words(one: &AllocationDocument) -> String {
+    let Some(status) = &one.auto_bandwidth_status else { return String::new() };
+    let words = [
+        status.measured_bps.map(rate),
+        status.maximum_average_bps.map(|bps| format!("at most {}", rate(bps))),
+        status.reason.clone(),
+    ];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The parts of a flow that match something.

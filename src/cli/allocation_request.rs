@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use clap::{ArgGroup, Args};
 
+use super::auto_bandwidth_args::{AutoBandwidthArgs, BandwidthBounds};
 use super::output::bandwidth;
 use api::allocation::{AllocationRequest, AllocationUpdate};
 use api::bandwidth_model::RelocationDocument;
@@ -88,6 +89,11 @@ pub(super) struct Create {
     protection: Option<ProtectionKind>,
     #[command(flatten)]
     protected: ProtectionArgs,
+    /// The bandwidth follows the traffic that is measured, within these bounds, such as 5M..500M
+    #[arg(long)]
+    auto_bandwidth: Option<BandwidthBounds>,
+    #[command(flatten)]
+    adjusted: AutoBandwidthArgs,
     /// In both directions, on the same links back
     #[arg(long)]
     bidirectional: bool,
@@ -127,8 +133,8 @@ impl ProtectionArgs {
 }
 
 /// Of which a change has at least one.
-const CHANGES: [&str; 8] =
-    ["bandwidth", "starts_at", "expires_at", "duration_ms", "protection", "name", "customer", "note"];
+const CHANGES: [&str; 9] =
+    ["bandwidth", "starts_at", "expires_at", "duration_ms", "protection", "auto_bandwidth", "name", "customer", "note"];
 
 /// A change to an allocation.
 #[derive(Args, Debug)]
@@ -153,6 +159,11 @@ pub(super) struct Update {
     protection: Option<Unless<ProtectionKind>>,
     #[command(flatten)]
     protected: ProtectionArgs,
+    /// The bandwidth follows the traffic that is measured, within these bounds, such as 5M..500M; "none": it stays
+    #[arg(long, value_parser = |text: &str| unless::<BandwidthBounds>("none", text))]
+    auto_bandwidth: Option<Unless<BandwidthBounds>>,
+    #[command(flatten)]
+    adjusted: AutoBandwidthArgs,
     #[command(flatten)]
     annotations: AnnotationArgs,
     /// Only say what would happen
@@ -178,6 +189,7 @@ impl Update {
             duration_ms: self.duration_ms,
             expires_at: self.expires_at.map(|at| at.0),
             protection: self.protection.map(|asked| asked.0.map(|kind| self.protected.of_kind(kind))),
+            auto_bandwidth: self.auto_bandwidth.map(|asked| asked.0.map(|bounds| self.adjusted.within(bounds))),
             name: text(&self.annotations.name),
             customer: text(&self.annotations.customer),
             note: text(&self.annotations.note),
@@ -266,6 +278,7 @@ impl Create {
             hold_ms: self.hold_ms,
             constraints: Some(constraints).filter(|constraints| *constraints != ConstraintsRequest::default()),
             protection: self.protection.map(|kind| self.protected.of_kind(kind)),
+            auto_bandwidth: self.auto_bandwidth.map(|bounds| self.adjusted.within(bounds)),
             bidirectional: self.bidirectional,
             relocation: self.max_moves.map(|max_moves| RelocationDocument { max_moves }),
             flow: self.flow.flow(),

@@ -18,7 +18,8 @@ use crate::telemetry;
 use api::client::{ClientError, bearer};
 use gateway::consumer::stats::{ConsumerSummary, MessageLog};
 use gateway::consumer::{
-    BatchCoding, Consumer, ConsumerError, ConsumerOptions, DeliveryMode, NamedSubscription, SubscriptionSpec, url,
+    BatchCoding, Consumer, ConsumerError, ConsumerOptions, DeliveryMode, NameSources, NamedSubscription,
+    SubscriptionSpec, url,
 };
 
 /// The arguments of `watermaster consumer`.
@@ -30,6 +31,10 @@ pub struct Arguments {
     /// A subscription at all gateways that offer a name, as plant/# or plant/#,qos_level=2; may be repeated.
     #[arg(long = "content", action = ArgAction::Append, value_name = "NAME", requires = "orchestrator")]
     contents: Vec<NamedSubscription>,
+    /// Takes each name from one gateway at a time, and from another when that one does not answer any more. A name has no
+    /// wildcard then.
+    #[arg(long, requires = "contents")]
+    one_gateway: bool,
     /// The URL of the orchestrator, which knows the gateways that offer a name, as http://127.0.0.1:8080.
     #[arg(long, env = "WATERMASTER_ORCHESTRATOR", value_parser = url)]
     orchestrator: Option<Url>,
@@ -117,6 +122,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         orchestrator: arguments.orchestrator.clone(),
         orchestrator_authorization: arguments.authorization()?,
         names: arguments.contents.clone(),
+        sources: if arguments.one_gateway { NameSources::One } else { NameSources::All },
         delivery,
         coding: if arguments.uncompressed { BatchCoding::Identity } else { BatchCoding::Zstd },
     };

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgAction, Args};
 use tokio_util::sync::CancellationToken;
@@ -11,9 +12,27 @@ use super::serve::stop_on_signal;
 use crate::config::LogFormat;
 use crate::telemetry;
 use api::gateway::OverflowPolicy;
+use api::qos_level::{Level, LevelError};
 use gateway::generator::SourceSpec;
 use gateway::options::{DataSync, GatewayOptions, OptionsError, TopicPolicy};
 use gateway::{Gateway, GatewayError};
+
+/// A topic filter with a QoS level.
+#[derive(Clone, Debug)]
+struct TopicLevel {
+    filter: String,
+    level: Level,
+}
+
+impl FromStr for TopicLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (filter, level) = text.rsplit_once('=').ok_or("give a topic filter and a level, as plant/+/pressure=2")?;
+        let level = level.parse::<u8>().map_err(|error| error.to_string())?;
+        Ok(Self { filter: filter.to_owned(), level: level.try_into().map_err(|error: LevelError| error.to_string())? })
+    }
+}
 
 /// The arguments of `watermaster gateway`.
 #[derive(Args, Debug, Default)]
@@ -61,6 +80,9 @@ pub struct Arguments {
     /// Topics whose new messages are refused when there is no room; of all others the oldest go.
     #[arg(long, action = ArgAction::Append, value_name = "FILTER")]
     fifo: Vec<String>,
+    /// The QoS level of subscriptions to some topics that name none, as plant/+/pressure=2. May be repeated.
+    #[arg(long, action = ArgAction::Append, value_name = "FILTER=LEVEL")]
+    topic_level: Vec<TopicLevel>,
     /// Built-in traffic, as topic=plant/1/t,payload_bytes=100,rate_bps=8000; start_ms=0 and stop_ms=60000 may follow. May be repeated.
     #[arg(long, action = ArgAction::Append, value_name = "SOURCE")]
     generate: Vec<SourceSpec>,
@@ -122,8 +144,11 @@ impl Arguments {
         options.orchestrator_token_file = self.token_file.clone().or(options.orchestrator_token_file);
         overrule(&mut options.buffer_bytes, levels("buffer-bytes", &self.buffer_bytes)?.as_ref());
         overrule(&mut options.fallback_bps, levels("fallback-bps", &self.fallback_bps)?.as_ref());
-        let fifo = self.fifo.iter().map(|filter| TopicPolicy { topic: filter.clone(), policy: OverflowPolicy::Fifo });
-        options.policies.splice(0..0, fifo);
+        let policy = |topic: &str| TopicPolicy { topic: topic.to_owned(), policy: None, qos_level: None };
+        let fifo = self.fifo.iter().map(|filter| TopicPolicy { policy: Some(OverflowPolicy::Fifo), ..policy(filter) });
+        let levels =
+            self.topic_level.iter().map(|own| TopicPolicy { qos_level: Some(own.level), ..policy(&own.filter) });
+        options.policies.splice(0..0, fifo.chain(levels));
         options.generate.extend(self.generate.iter().cloned());
         options.check()?;
         Ok(options)

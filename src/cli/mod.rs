@@ -3,6 +3,7 @@
 pub mod aggregator;
 pub mod allocation;
 mod allocation_request;
+mod auto_bandwidth_args;
 pub mod books;
 pub mod broker;
 pub mod chart;

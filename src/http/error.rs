@@ -79,6 +79,7 @@ impl From<Refusal> for Problem {
                 .with("tenant", tenant.to_string()),
             Refusal::NotHeld(_) => of(&problem_catalogue::NOT_HELD),
             Refusal::HoldLength { .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", "hold_ms"),
+            Refusal::ImpossibleAutoBandwidth { field, .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", field),
             Refusal::ImpossibleTime { field, .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", field),
             Refusal::TopologyControlled { by, .. } => {
                 of(&problem_catalogue::TOPOLOGY_CONTROLLED).with("controller", by.to_string())

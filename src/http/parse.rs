@@ -4,6 +4,7 @@
 use super::problem::Problem;
 use super::problem_catalogue;
 use api::allocation::{AllocationRequest, AllocationUpdate, QOS_LEVEL_MAX};
+use api::auto_bandwidth::AutoBandwidthDocument;
 use api::bandwidth_model::RelocationDocument;
 use api::constraints::{ConstraintsRequest, HOPS_MAX, HopName, HopRequest, LinkHop, NodeHop, RouteHopRequest};
 use api::flow::{FlowRequest, Ipv4Network, Ipv6Network};
@@ -15,6 +16,7 @@ use api::protection::{ProtectionDocument, ProtectionKind};
 use formats::bandwidth_model::metric;
 use kernel::allocation::{Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Owner, Protection};
 use kernel::annotation::{Annotation, AnnotationField};
+use kernel::auto_bandwidth::{AutoBandwidth, EarlyAdjustment, RateThreshold};
 use kernel::class::{ClassType, Priority};
 use kernel::command::{
     AllocationChange, Command, HopKind, LinkChange, NamedConstraints, NamedHop, NamedRouteHop, Request,
@@ -52,6 +54,7 @@ pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command,
             owner: Owner::Requester,
             protection: document.protection.map(protection),
             is_bidirectional: document.bidirectional,
+            auto_bandwidth: document.auto_bandwidth.map(auto_bandwidth).transpose()?,
             annotations: [
                 (AnnotationField::Name, document.name),
                 (AnnotationField::Customer, document.customer),
@@ -68,6 +71,40 @@ fn protection(document: ProtectionDocument) -> Protection {
     let ProtectionDocument { kind, disjoint, revertive: is_revertive, best_effort: is_best_effort } = document;
     let is_shared = kind == ProtectionKind::Shared;
     Protection { disjointness: disjointness(disjoint), is_shared, is_revertive, is_best_effort }
+}
+
+/// How a bandwidth follows its traffic; what the kernel refuses of it is not looked at here.
+fn auto_bandwidth(document: AutoBandwidthDocument) -> Result<Box<AutoBandwidth>, Problem> {
+    let threshold = |(percent_of, percent), (least_of, least_bps)| {
+        Ok::<_, Problem>(RateThreshold {
+            percent: at_most(percent_of, percent, 100)?,
+            least: bandwidth(least_of, least_bps)?,
+        })
+    };
+    let early = |(count_of, count), percent, least| match at_most(count_of, count, u8::MAX)? {
+        0 => Ok(None),
+        count => Ok::<_, Problem>(Some(EarlyAdjustment { count, threshold: threshold(percent, least)? })),
+    };
+    Ok(Box::new(AutoBandwidth {
+        sample_interval: Millis(document.sample_interval_ms),
+        adjustment_interval: Millis(document.adjustment_interval_ms),
+        minimum: bandwidth("auto_bandwidth.minimum_bandwidth_bps", document.minimum_bandwidth_bps)?,
+        maximum: bandwidth("auto_bandwidth.maximum_bandwidth_bps", document.maximum_bandwidth_bps)?,
+        adjustment_threshold: threshold(
+            ("auto_bandwidth.adjustment_threshold_percent", document.adjustment_threshold_percent),
+            ("auto_bandwidth.adjustment_threshold_bps", document.adjustment_threshold_bps),
+        )?,
+        overflow: early(
+            ("auto_bandwidth.overflow_count", document.overflow_count),
+            ("auto_bandwidth.overflow_threshold_percent", document.overflow_threshold_percent),
+            ("auto_bandwidth.overflow_threshold_bps", document.overflow_threshold_bps),
+        )?,
+        underflow: early(
+            ("auto_bandwidth.underflow_count", document.underflow_count),
+            ("auto_bandwidth.underflow_threshold_percent", document.underflow_threshold_percent),
+            ("auto_bandwidth.underflow_threshold_bps", document.underflow_threshold_bps),
+        )?,
+    }))
 }
 
 /// What two paths must not share.
@@ -99,6 +136,7 @@ pub(super) fn allocation_update(document: AllocationUpdate, id: AllocationId) ->
         expires_at: document.expires_at.map(instant),
         duration: document.duration_ms.map(Millis),
         protection: document.protection.map(|asked| asked.map(protection)),
+        auto_bandwidth: document.auto_bandwidth.map(|asked| asked.map(auto_bandwidth).transpose()).transpose()?,
         annotations: [
             (AnnotationField::Name, document.name),
             (AnnotationField::Customer, document.customer),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::annotation_record::AnnotationsRecord;
+use super::auto_bandwidth_record::AutoBandwidthRecord;
 use super::constraints_record::ConstraintsRecord;
 use super::error::{RecordDecodeError, RecordEncodeError};
 use super::flow_record::FlowRecord;
@@ -54,6 +55,9 @@ pub(super) struct DemandRecord {
     protection: Option<ProtectionRecord>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     bidirectional: bool,
+    /// How its bandwidth follows its traffic; older versions did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auto_bandwidth: Option<Box<AutoBandwidthRecord>>,
     /// What people recognise it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) annotations: Option<Box<AnnotationsRecord>>,
@@ -79,6 +83,7 @@ impl NameLookup<'_> {
             owner: demand.attributes.aggregator.is_some().then(|| demand.attributes.owner.into()),
             protection: demand.attributes.protection.map(ProtectionRecord::of),
             bidirectional: demand.attributes.is_bidirectional,
+            auto_bandwidth: demand.attributes.auto_bandwidth.as_deref().map(AutoBandwidthRecord::of).map(Box::new),
             annotations: AnnotationsRecord::of(&demand.attributes.annotations),
         })
     }
@@ -106,6 +111,7 @@ impl NumberLookup<'_> {
                 owner: Owner::Requester,
                 protection: record.protection.map(ProtectionRecord::read),
                 is_bidirectional: record.bidirectional,
+                auto_bandwidth: record.auto_bandwidth.as_deref().map(|settings| settings.read()).transpose()?,
             },
         };
         demand.attributes.owner = record.owner.map_or_else(|| demand.unwritten_owner(), Into::into);

@@ -33,6 +33,7 @@ mod annotation_record;
 mod rule_settings_record;
 mod tenant_record;
 mod protection_record;
+mod auto_bandwidth_record;
 mod lookup;
 pub mod scalars;
 mod statement;

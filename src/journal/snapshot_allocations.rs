@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::annotation_record::AnnotationsRecord;
+use super::auto_bandwidth_record::AutoBandwidthRecord;
 use super::constraints_record::ConstraintsRecord;
 use super::error::{JournalError, RecordEncodeError, SnapshotError};
 use super::flow_record::FlowRecord;
@@ -50,6 +51,9 @@ pub(super) struct AllocationPart {
     /// Those that have the other directions of their links, too.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     bidirectional: BTreeSet<u64>,
+    /// By id, of those whose bandwidth follows their traffic.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    auto_bandwidth: BTreeMap<u64, AutoBandwidthRecord>,
     rows: Vec<SnapshotRow>,
 }
 
@@ -114,6 +118,9 @@ impl AllocationPart {
                 None => demand.unwritten_owner(),
             };
             demand.attributes.is_bidirectional = self.bidirectional.contains(&id);
+            if let Some(settings) = self.auto_bandwidth.get(&id) {
+                demand.attributes.auto_bandwidth = Some(settings.read()?);
+            }
             if let Some(form) = self.protected.remove(&id) {
                 demand.attributes.protection = Some(form.protection.read());
                 allocation.recovery = form.recovery.and_then(RecoveryRecord::read_numbers);
@@ -140,6 +147,7 @@ pub(super) fn allocations_part(
         waiting_flows: BTreeSet::new(),
         protected: BTreeMap::new(),
         bidirectional: BTreeSet::new(),
+        auto_bandwidth: BTreeMap::new(),
         rows: Vec::with_capacity(allocations.len()),
     };
     let mut numbers: BTreeMap<&Name, u32> = BTreeMap::new();
@@ -174,6 +182,9 @@ pub(super) fn allocations_part(
         }
         if attributes.is_bidirectional {
             part.bidirectional.insert(allocation.id.0);
+        }
+        if let Some(settings) = &attributes.auto_bandwidth {
+            part.auto_bandwidth.insert(allocation.id.0, AutoBandwidthRecord::of(settings));
         }
         if let Some(at) = attributes.starts_at {
             part.starts_at_ms.insert(allocation.id.0, at.0);
@@ -255,6 +266,7 @@ impl TopologyCache {
                     owner: Owner::Requester,
                     protection: None,
                     is_bidirectional: false,
+                    auto_bandwidth: None,
                 },
             },
             path: path.into_iter().map(LinkIx).collect(),

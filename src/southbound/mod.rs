@@ -69,11 +69,11 @@ pub trait Driver: Send + Sync + fmt::Debug {
         })
     }
 
-    /// How many packets such rules have counted.
+    /// What such rules have counted.
     ///
     /// # Errors
     /// As [`Driver::rules`]; and [`DriverError::Unsupported`] from a driver that does not override this.
-    fn packets(&self, _switch: Dpid, _which: CookieFilter) -> DriverFuture<'_, u64> {
+    fn rule_counters(&self, _switch: Dpid, _which: CookieFilter) -> DriverFuture<'_, RuleCounters> {
         Box::pin(async { Err(DriverError::Unsupported { what: "count the packets of rules" }) })
     }
 
@@ -137,6 +137,17 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`Driver::rules`].
     fn port_counters(&self, switch: Dpid) -> DriverFuture<'_, Vec<PortCounters>>;
+}
+
+/// What rules have counted since they were written, over all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RuleCounters {
+    /// How many rules they are.
+    pub rules: u64,
+    /// Packets that met one of them, also those that its meter then dropped.
+    pub packets: u64,
+    /// Bytes of these packets; `None` from a controller that does not say.
+    pub bytes: Option<u64>,
 }
 
 /// Everything that a switch holds, this service's and other programs', in any order.

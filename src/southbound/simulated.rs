@@ -7,6 +7,8 @@ mod faults;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(feature = "simulated-faults")]
+use super::RuleCounters;
 use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters};
 use kernel::intent::{
     Action, Cookie, CookieFilter, Dpid, Group, GroupId, Meter, MeterId, PortNo, Rule, RuleKey, RuleStep, StepOutcome,
@@ -109,6 +111,19 @@ impl Driver for Simulated {
         Box::pin(self.look(switch, move |switch| {
             u64::try_from(switch.rules.values().filter(|(cookie, _)| which.meets(*cookie)).count()).unwrap_or(u64::MAX)
         }))
+    }
+
+    #[cfg(feature = "simulated-faults")]
+    fn rule_counters(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, RuleCounters> {
+        Box::pin(async move {
+            let rules = self.rule_count(switch, which).await?;
+            let unsupported = DriverError::Unsupported { what: "count the packets of rules" };
+            self.fabric()
+                .trouble
+                .bytes_of(switch, which)
+                .map(|bytes| RuleCounters { rules, packets: 0, bytes: Some(bytes) })
+                .ok_or(unsupported)
+        })
     }
 
     fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>> {

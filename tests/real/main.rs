@@ -21,6 +21,7 @@ mod line;
 mod network;
 mod packets;
 mod packets_both_ways;
+mod packets_of_auto_bandwidth;
 mod packets_of_classes;
 mod packets_of_failover;
 mod packets_of_gateways;
@@ -35,5 +36,6 @@ mod replicas_of_the_scheduler;
 mod running;
 mod secrets;
 mod silent_database;
+mod takeover;
 #[cfg(feature = "otlp")]
 mod traces;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::auto_bandwidth::{AutoBandwidthDocument, AutoBandwidthStatusDocument};
 use crate::bandwidth_model::RelocationDocument;
 use crate::constraints::{ConstraintsDocument, ConstraintsRequest};
 use crate::effects::Effects;
@@ -96,6 +97,9 @@ pub struct AllocationRequest {
     /// A second path against the failure of the first. Absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protection: Option<ProtectionDocument>,
+    /// How the bandwidth follows the traffic that is measured. Absent: it stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_bandwidth: Option<AutoBandwidthDocument>,
     /// Whether the bandwidth is reserved in both directions, on the same links back: admitted, changed, moved and released as
     /// one. A link without another direction has no room for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -140,6 +144,10 @@ pub struct AllocationUpdate {
     #[serde(default, deserialize_with = "text::given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<ProtectionDocument>)]
     pub protection: Option<Option<ProtectionDocument>>,
+    /// How the bandwidth follows the traffic from now on, in place of all that was set; null: it stays as it is.
+    #[serde(default, deserialize_with = "text::given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<AutoBandwidthDocument>)]
+    pub auto_bandwidth: Option<Option<AutoBandwidthDocument>>,
     /// What people call the allocation from now on; null clears it. Other annotations alone leave the path and the
     /// reservation as they are.
     #[serde(default, deserialize_with = "text::given", skip_serializing_if = "Option::is_none")]
@@ -229,6 +237,10 @@ pub struct AllocationDemand {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = ProtectionDocument, required = false)]
     pub protection: Option<ProtectionDocument>,
+    /// How the bandwidth follows the traffic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = AutoBandwidthDocument, required = false)]
+    pub auto_bandwidth: Option<AutoBandwidthDocument>,
     /// Present and true if the bandwidth is reserved on the other directions of the links, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
@@ -266,6 +278,10 @@ pub struct AllocationDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<String>,
+    /// What was measured for `auto_bandwidth`, while the allocation lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = AutoBandwidthStatusDocument, required = false)]
+    pub auto_bandwidth_status: Option<AutoBandwidthStatusDocument>,
     /// When a booking will preempt or devolve the allocation, as far as that is foreseen; absent: not within a week. It is known
     /// within seconds of what leads to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -35,7 +35,7 @@ pub struct Offer {
 pub struct OfferedName {
     /// The topic.
     pub name: String,
-    /// The level in which it is sent now; 0 without a subscription.
+    /// The level in which it is sent now; without a subscription, the level that the gateway has for it, 0 by default.
     pub qos_level: u8,
     /// What it takes to send it to one consumer.
     pub arrival_bps: u64,

@@ -12,9 +12,9 @@ use super::qos_level::Level;
 pub struct SubscriptionRequest {
     /// The topics: an MQTT filter.
     pub topic: String,
-    /// The QoS level; absent: the lowest.
-    #[serde(default = "lowest")]
-    pub qos_level: Level,
+    /// The QoS level; absent: the one that the gateway has for these topics, or the lowest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos_level: Option<Level>,
     /// Where batches are posted; absent: the consumer reads a stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
@@ -25,10 +25,6 @@ pub struct SubscriptionRequest {
     /// machine. Any other consumer without a node shares what its level may send, and asks for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-}
-
-fn lowest() -> Level {
-    Level::LOWEST
 }
 
 /// A subscription.
@@ -181,25 +177,30 @@ pub struct ContentList {
     pub items: Vec<ContentView>,
 }
 
-/// What becomes of messages in a full buffer.
+/// What becomes of messages in a full buffer, and in which QoS levels topics are.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyDocument {
     /// The policy of topics without one of their own.
     pub policy: OverflowPolicy,
-    /// The policies of some topics; the first that matches counts.
+    /// The policies and levels of some topics; of those that match, the first that has a policy counts, and the first that has a
+    /// level.
     #[serde(default)]
     pub policies: Vec<TopicPolicy>,
 }
 
-/// The policy of some topics.
+/// The policy and the level of some topics; at least one of both.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicPolicy {
     /// The topics: an MQTT filter.
     pub topic: String,
     /// What becomes of their messages in a full buffer.
-    pub policy: OverflowPolicy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<OverflowPolicy>,
+    /// The QoS level of subscriptions to them that name none, and the one in which they are offered without a subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos_level: Option<Level>,
 }
 
 /// The status of a gateway.

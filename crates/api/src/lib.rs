@@ -28,6 +28,7 @@ pub mod availability;
 pub mod batch;
 pub mod path;
 pub mod protection;
+pub mod auto_bandwidth;
 pub mod constraints;
 pub mod flow;
 pub mod effects;

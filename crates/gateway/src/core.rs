@@ -156,9 +156,15 @@ impl GatewayCore {
         Some((id, sequence?))
     }
 
+    /// The level of subscriptions to these topics that name none.
+    pub fn level_of(&self, filter: &str) -> Level {
+        let policies = self.settings.policies.policies.iter();
+        policies.filter(|own| topic::covers(&own.topic, filter)).find_map(|own| own.qos_level).unwrap_or(Level::LOWEST)
+    }
+
     fn policy_of(&self, name: &str) -> OverflowPolicy {
         let PolicyDocument { policy, policies } = &self.settings.policies;
-        policies.iter().find(|own| topic::matches(&own.topic, name)).map_or(*policy, |own| own.policy)
+        policies.iter().filter(|own| topic::matches(&own.topic, name)).find_map(|own| own.policy).unwrap_or(*policy)
     }
 
     /// Adds a subscription.
@@ -339,7 +345,7 @@ impl GatewayCore {
         &self.settings.policies
     }
 
-    /// Changes what becomes of messages that arrive from now on.
+    /// Changes what becomes of messages that arrive from now on, and the levels of subscriptions that are made from now on.
     pub fn set_policies(&mut self, policies: PolicyDocument) {
         self.settings.policies = policies;
         self.changes.record_policies();

@@ -20,7 +20,11 @@ fn core(fallback_bps: PerLevel<u64>, buffer_bytes: u64) -> GatewayCore {
         fallback_bps,
         policies: PolicyDocument {
             policy: OverflowPolicy::Circular,
-            policies: vec![TopicPolicy { topic: "log/#".to_owned(), policy: OverflowPolicy::Fifo }],
+            policies: vec![TopicPolicy {
+                topic: "log/#".to_owned(),
+                policy: Some(OverflowPolicy::Fifo),
+                qos_level: None,
+            }],
         },
         first_id: 1,
     };
@@ -30,7 +34,7 @@ fn core(fallback_bps: PerLevel<u64>, buffer_bytes: u64) -> GatewayCore {
 fn terms(filter: &str, level: u8) -> SubscriptionTerms {
     let request = SubscriptionRequest {
         topic: filter.to_owned(),
-        qos_level: level.try_into().unwrap(),
+        qos_level: Some(level.try_into().unwrap()),
         callback_url: Some("http://consumer.example/in".to_owned()),
         consumer: None,
         node: Some("away".to_owned()),

@@ -150,6 +150,16 @@ pub const SUMMARY_TOPICS_MAX: usize = 4_096;
 pub const DELIVERY_MAX_BYTES: usize = 2 << 20;
 /// How often a consumer checks that its subscriptions are still there, and asks which gateways offer a name.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a consumer that takes a name from one gateway asks it whether it is there,
+pub const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+/// how long the answer may take,
+pub const PROBE_WAIT: Duration = Duration::from_millis(500);
+/// and after how many questions in a row without an answer another gateway takes over.
+pub const PROBES_FAILED_MAX: u32 = 2;
+/// How long another gateway may take to accept the subscription before the next one is asked.
+pub const SUBSCRIBE_WAIT: Duration = Duration::from_secs(1);
+/// The most takeovers that a consumer's summary lists one by one.
+pub const TAKEOVERS_MAX: usize = 256;
 /// How many pages of gateways that offer a name a consumer reads.
 pub const LOOKUP_PAGES_MAX: usize = 16;
 /// How often an idle stream sends a comment.

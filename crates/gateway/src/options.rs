@@ -54,7 +54,7 @@ pub struct GatewayOptions {
     pub fallback_bps: PerLevel<u64>,
     /// What becomes of messages in a full buffer.
     pub policy: OverflowPolicy,
-    /// The same for some topics; the first that matches counts.
+    /// The same for some topics, and their QoS levels; the first that matches counts.
     pub policies: Vec<TopicPolicy>,
     /// Built-in traffic.
     pub generate: Vec<SourceSpec>,
@@ -165,6 +165,9 @@ pub enum OptionsError {
         /// The most.
         max: u64,
     },
+    /// A policy says nothing of its topics.
+    #[error("invalid policy: '{0}' has neither a policy nor a qos_level")]
+    EmptyPolicy(String),
     /// The topics of a policy are not a filter.
     #[error("invalid policy: '{0}' is not a topic filter")]
     Filter(String),
@@ -260,11 +263,14 @@ impl GatewayOptions {
 /// Whether a gateway can have these policies.
 ///
 /// # Errors
-/// There are too many, or the topics of one are not a filter.
+/// There are too many, the topics of one are not a filter, or one says nothing of them.
 pub fn check_policies(policies: &[TopicPolicy]) -> Result<(), OptionsError> {
     within("policies", policies.len() as u64, 0, POLICIES_MAX as u64)?;
-    let invalid = policies.iter().find(|own| topic::check_filter(&own.topic).is_err());
-    invalid.map_or(Ok(()), |own| Err(OptionsError::Filter(own.topic.clone())))
+    policies.iter().try_for_each(|own| match (topic::check_filter(&own.topic), own.policy, own.qos_level) {
+        (Err(_), ..) => Err(OptionsError::Filter(own.topic.clone())),
+        (Ok(()), None, None) => Err(OptionsError::EmptyPolicy(own.topic.clone())),
+        (Ok(()), ..) => Ok(()),
+    })
 }
 
 fn is_public_url(text: &str) -> bool {
@@ -315,6 +321,9 @@ mod tests {
         let text = "id = 'a'\n[[generate]]\ntopic = 't'\n[[policies]]\ntopic = 'log/#'\npolicy = 'fifo'";
         let read: GatewayOptions = toml::from_str(text).unwrap();
         assert!(read.check().is_ok());
-        assert_eq!((read.generate[0].rate_bps, read.policies[0].policy), (8_000, OverflowPolicy::Fifo));
+        assert_eq!((read.generate[0].rate_bps, read.policies[0].policy), (8_000, Some(OverflowPolicy::Fifo)));
+        let policy = |topic: &str| TopicPolicy { topic: topic.to_owned(), policy: None, qos_level: None };
+        assert!(matches!(check_policies(&[policy("a")]), Err(OptionsError::EmptyPolicy(_))));
+        assert!(matches!(check_policies(&[policy("a/#/b")]), Err(OptionsError::Filter(_))));
     }
 }

@@ -173,10 +173,11 @@ async fn subscription_create(
 
 async fn create(
     state: &GatewayState,
-    request: SubscriptionRequest,
+    mut request: SubscriptionRequest,
     peer: IpAddr,
 ) -> Result<SubscriptionView, GatewayProblem> {
     let runtime = &state.runtime;
+    request.qos_level.get_or_insert_with(|| runtime.read(|core, _| core.level_of(&request.topic)));
     let terms = SubscriptionTerms::check(request, runtime.identity.address, Some(peer))?;
     let filter = terms.filter.clone();
     let id = runtime.update(|core, now| core.subscribe(now, terms))?;
@@ -400,7 +401,7 @@ async fn policies_get(State(state): State<GatewayState>) -> Json<PolicyDocument>
     Json(state.runtime.read(|core, _| core.policies().clone()))
 }
 
-/// Replaces all policies: for messages that arrive from now on.
+/// Replaces all policies and levels: for messages that arrive, and subscriptions that are made, from now on.
 async fn policies_replace(
     State(state): State<GatewayState>,
     ConnectInfo(connection): ConnectInfo<CountedStream>,

@@ -122,7 +122,7 @@ impl SubscriptionTerms {
         let is_local = matches!(&target, DeliveryTarget::Callback(url) if is_local(url, own));
         Ok(Self {
             filter,
-            level: qos_level,
+            level: qos_level.unwrap_or(Level::LOWEST),
             target,
             consumer,
             node,
@@ -280,7 +280,7 @@ mod tests {
     fn check(filter: &str, url: Option<&str>) -> Result<SubscriptionTerms, SubscribeError> {
         let request = SubscriptionRequest {
             topic: filter.to_owned(),
-            qos_level: Level::LOWEST,
+            qos_level: None,
             callback_url: url.map(str::to_owned),
             consumer: None,
             node: None,

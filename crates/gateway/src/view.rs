@@ -213,7 +213,7 @@ fn is_reported(core: &GatewayCore, found: &ConsumerSubscription) -> bool {
     matches!(state_of(core, found), SubscriptionState::Reported | SubscriptionState::Local)
 }
 
-/// One entry for each level with subscribers of the topic; without any, one in the lowest level, for the topic is offered.
+/// One entry for each level with subscribers of the topic; without any, one in the level that it has, for the topic is offered.
 fn topic_reports(
     identity: &GatewayIdentity,
     core: &GatewayCore,
@@ -231,7 +231,7 @@ fn topic_reports(
         }
     }
     if by_level.is_empty() {
-        by_level.insert(Level::LOWEST, vec![]);
+        by_level.insert(core.level_of(&content.topic), vec![]);
     }
     let report = |(level, mut subscribers): (Level, Vec<AggregatorSubscriber>)| {
         let (arrival_bps, qos_level) = (core.topic_bps(now, content, level), u64::from(level.number()));

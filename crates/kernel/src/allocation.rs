@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::annotation::Annotations;
+use super::auto_bandwidth::AutoBandwidth;
 use super::class::{ClassType, Priority};
 use super::id::{AllocationId, LinkIx, Name, NodeIx};
 use super::path::{Constraints, Disjointness};
@@ -56,6 +57,8 @@ pub struct LspAttributes {
     pub protection: Option<Protection>,
     /// Whether its bandwidth is reserved on the other directions of its links, too.
     pub is_bidirectional: bool,
+    /// How its bandwidth follows its traffic; `None`: it stays as it is.
+    pub auto_bandwidth: Option<Box<AutoBandwidth>>,
 }
 
 /// A second path against the failure of the first (RFC 4427 §4.1).

@@ -61,6 +61,9 @@ pub enum AuditFault {
     /// The numbers of flows are not those of the living allocations that have one.
     #[error("the numbers of flows are not those of the living allocations that have one")]
     FlowNumbersDiffer,
+    /// The allocations that are said to follow their traffic are not those that ask for it.
+    #[error("the allocations that are said to follow their traffic are not those that ask for it")]
+    AutoBandwidthDiffers,
     /// What tenants are said to take is not what their living allocations do.
     #[error("what tenants are said to take is not what their living allocations do")]
     UsageDiffers,
@@ -95,6 +98,10 @@ pub fn audit(state: &State) -> Vec<AuditFault> {
     let recovering = state.allocations.values().filter(|allocation| allocation.is_recovering());
     if !recovering.map(|allocation| allocation.id).eq(state.recovering_after(None)) {
         faults.push(AuditFault::RecoveringDiffers);
+    }
+    let following = state.allocations.values().filter(|one| one.demand.attributes.auto_bandwidth.is_some());
+    if !following.map(|allocation| allocation.id).eq(state.auto_bandwidth()) {
+        faults.push(AuditFault::AutoBandwidthDiffers);
     }
     for allocation in state.allocations.values() {
         match state.networks.get(&allocation.demand.topology) {

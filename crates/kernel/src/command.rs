@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::allocation::{LspAttributes, Protection};
 use super::annotation::{Annotation, AnnotationField};
+use super::auto_bandwidth::AutoBandwidth;
 use super::class::{ClassType, Priority};
 use super::controller::{ControllerAddress, DriverKind, RulesOnDelete};
 use super::id::{AllocationId, Name, Sequence};
@@ -253,6 +254,8 @@ pub struct AllocationChange {
     pub duration: Option<Millis>,
     /// Another protection, or a backup path now for one that lacks it; `Some(None)`: no protection any more.
     pub protection: Option<Option<Protection>>,
+    /// Another way to follow its traffic; `Some(None)`: its bandwidth stays as it is.
+    pub auto_bandwidth: Option<Option<Box<AutoBandwidth>>>,
     /// Annotations to be set or, where there is no text, cleared.
     pub annotations: Vec<(AnnotationField, Option<Annotation>)>,
 }

@@ -104,6 +104,7 @@ pub mod bam;
 pub mod policy;
 pub mod allocation;
 pub mod annotation;
+pub mod auto_bandwidth;
 pub mod topology;
 mod remap;
 pub mod path;

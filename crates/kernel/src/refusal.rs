@@ -127,6 +127,14 @@ pub enum Refusal {
         /// Why.
         why: &'static str,
     },
+    /// Settings of auto-bandwidth that are not to be had, or that the allocation cannot have.
+    #[error("invalid {field}: {why}")]
+    ImpossibleAutoBandwidth {
+        /// The field of the request.
+        field: &'static str,
+        /// Why.
+        why: &'static str,
+    },
     /// The resource has changed since the sender read it, or does not exist.
     #[error("invalid revision: it is not the current one")]
     StaleRevision {

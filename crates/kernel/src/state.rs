@@ -48,6 +48,8 @@ pub struct State {
     pub(super) flow_numbers: FlowNumbers,
     /// Those for whose protection something is to be done.
     pub(super) recovering: PersistentMap<AllocationId, ()>,
+    /// Those whose bandwidth follows their traffic.
+    pub(super) auto_bandwidth: PersistentMap<AllocationId, ()>,
     pub(super) scheduler: SchedulerTerm,
     pub(super) notices: PreemptionNotices,
 }
@@ -230,6 +232,11 @@ impl State {
     pub fn recovering_after(&self, after: Option<AllocationId>) -> impl Iterator<Item = AllocationId> + '_ {
         let from = after.map_or(AllocationId(0), |id| AllocationId(id.0.saturating_add(1)));
         self.recovering.iter_from(&from).map(|(id, ())| *id)
+    }
+
+    /// The allocations whose bandwidth follows their traffic, oldest first.
+    pub fn auto_bandwidth(&self) -> impl ExactSizeIterator<Item = AllocationId> + '_ {
+        self.auto_bandwidth.iter().map(|(id, ())| *id)
     }
 
     /// How many scheduled allocations should have started by `now`; no more than `most` are counted.

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use super::measurement::{LinkReport, Load, TrafficReport};
 use super::throttled_driver::ThrottledDriver;
 use crate::southbound::DriverError;
 use kernel::State;
@@ -51,29 +52,31 @@ pub struct Condition {
     pub reason: Option<Arc<str>>,
     /// What will end it, as far as it is foreseen.
     pub preemption: Option<PreemptionNotice>,
+    /// What is measured for its auto-bandwidth, if it asks for it.
+    pub traffic: Option<TrafficReport>,
 }
 
 impl Condition {
     /// In force.
-    pub const ACTIVE: Self = Self { state: LspState::Active, reason: None, preemption: None };
+    pub const ACTIVE: Self = Self { state: LspState::Active, reason: None, preemption: None, traffic: None };
     /// On its way.
-    pub const INSTALLING: Self = Self { state: LspState::Installing, reason: None, preemption: None };
+    pub const INSTALLING: Self = Self { state: LspState::Installing, ..Self::ACTIVE };
 
     /// In force, while packets have no way yet when a port of the working path is dead.
     pub(super) fn without_standby() -> Self {
         let reason = "the switches do not hold all rules of its backup path";
-        Self { state: LspState::Active, reason: Some(reason.into()), preemption: None }
+        Self { reason: Some(reason.into()), ..Self::ACTIVE }
     }
 
     /// Its rules are in force, and a part of its packets is another's.
     pub(super) fn below(older: AllocationId) -> Self {
         let reason =
             format!("packets that are of its flow and of that of allocation {older} belong to {older}, which is older");
-        Self { state: LspState::Active, reason: Some(reason.into()), preemption: None }
+        Self { reason: Some(reason.into()), ..Self::ACTIVE }
     }
 
     pub(super) fn degraded(reason: impl ToString) -> Self {
-        Self { state: LspState::Degraded, reason: Some(reason.to_string().into()), preemption: None }
+        Self { state: LspState::Degraded, reason: Some(reason.to_string().into()), ..Self::ACTIVE }
     }
 }
 
@@ -103,6 +106,11 @@ pub enum FieldEvent {
         controller: Name,
         /// The steps that put them right.
         steps: u64,
+    },
+    /// A bandwidth that auto-bandwidth wants was refused outright, which is no event of the journal.
+    AdjustmentRefused {
+        /// The allocation.
+        id: AllocationId,
     },
 }
 
@@ -148,38 +156,12 @@ struct StatusInner {
     all_in: Option<Condition>,
     exceptions: BTreeMap<AllocationId, Condition>,
     loads: BTreeMap<LinkIx, Load>,
+    /// Of the allocations with auto-bandwidth.
+    traffic: BTreeMap<AllocationId, TrafficReport>,
     /// Why links cannot carry packets, as the controller sees it.
     link_problems: BTreeMap<LinkIx, Arc<str>>,
     /// The switches that the controller has lost, and since when.
     lost: BTreeMap<Dpid, Instant>,
-}
-
-/// What is known of a link through its controller.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct LinkReport {
-    /// What it was last measured to carry.
-    pub load: Option<Load>,
-    /// Why it cannot carry packets, as the controller sees it.
-    pub problem: Option<Arc<str>>,
-}
-
-/// For how long the load of a link is believed that is not measured any more.
-const LOAD_KEPT_MS: u64 = 10_000;
-
-/// What a link was measured to carry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Load {
-    /// In bit/s, over all traffic.
-    pub carried_bps: u64,
-    /// When it was measured.
-    pub at: Millis,
-}
-
-impl Load {
-    /// Whether it was measured lately.
-    pub fn is_fresh(&self, now: Millis) -> bool {
-        now.0.saturating_sub(self.at.0) < LOAD_KEPT_MS
-    }
 }
 
 impl StatusCell {
@@ -190,6 +172,7 @@ impl StatusCell {
             all_in: Some(Condition::INSTALLING),
             exceptions: BTreeMap::new(),
             loads: BTreeMap::new(),
+            traffic: BTreeMap::new(),
             link_problems: BTreeMap::new(),
             lost: BTreeMap::new(),
         };
@@ -250,6 +233,19 @@ impl StatusCell {
 
     pub(super) fn forget(&self, id: AllocationId) {
         self.change(|inner| inner.exceptions.remove(&id));
+    }
+
+    fn traffic(&self, id: AllocationId) -> TrafficReport {
+        let report = self.read(|inner| inner.traffic.get(&id).cloned());
+        report.unwrap_or_else(|| TrafficReport::nothing("nothing is measured yet"))
+    }
+
+    pub(super) fn set_traffic(&self, id: AllocationId, report: TrafficReport) {
+        self.change(|inner| inner.traffic.insert(id, report));
+    }
+
+    pub(super) fn forget_traffic(&self, id: AllocationId) {
+        self.change(|inner| inner.traffic.remove(&id));
     }
 
     pub(super) fn set_load(&self, link: LinkIx, load: Load) {
@@ -398,11 +394,13 @@ impl Conditions {
 
     /// Where a living allocation is. With no controller for its topology it is in force at once.
     pub fn of(&self, allocation: &Allocation) -> Condition {
-        let condition = match self.by_topology.get(&allocation.demand.topology) {
-            Some(status) => status.condition(allocation),
-            None => Condition::ACTIVE,
-        };
-        Condition { preemption: self.notices.of(allocation.id), ..condition }
+        let status = self.by_topology.get(&allocation.demand.topology);
+        let condition = status.map_or(Condition::ACTIVE, |status| status.condition(allocation));
+        let traffic = allocation.demand.attributes.auto_bandwidth.as_ref().map(|_| match status {
+            Some(status) => status.traffic(allocation.id),
+            None => TrafficReport::nothing("nothing is measured: the topology has no controller"),
+        });
+        Condition { preemption: self.notices.of(allocation.id), traffic, ..condition }
     }
 
     /// Whether a topology has a controller.

@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::super::{App, Mode};
-use super::controller_status::{Load, StatusCell};
+use super::controller_status::StatusCell;
+use super::measurement::Load;
 use super::throttled_driver::ThrottledDriver;
 use crate::southbound::{Adjacency, DriverError, Port};
 use kernel::Command;

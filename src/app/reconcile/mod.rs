@@ -5,10 +5,12 @@
 //! does no harm; every repetition waits longer than the one before; an unreachable controller gets one small request
 //! at a time.
 
+mod measurement;
 mod controller_status;
 mod throttled_driver;
 mod readback;
 mod link_monitor;
+mod traffic_monitor;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -21,10 +23,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::controller_status::Controllers;
-pub use self::controller_status::{
-    Condition, Conditions, ControllerStatus, FieldEvent, LinkReport, Load, LspState, StatusCell,
-};
+pub use self::controller_status::{Condition, Conditions, ControllerStatus, FieldEvent, LspState, StatusCell};
+pub use self::measurement::{LinkReport, Load, TrafficReport};
 use self::throttled_driver::ThrottledDriver;
+pub use self::traffic_monitor::AUTO_BANDWIDTH_ACTOR;
 use self::worker::Worker;
 use super::{App, Commit};
 use crate::southbound::{Driver, DriverError};
@@ -138,12 +140,13 @@ fn start(app: &App, identity: WorkerIdentity, controller: Arc<Controller>, topol
     };
     app.inner.controllers.insert(&controller.name, Arc::clone(&status), Some(Arc::clone(&driver)));
     let worker = Worker::new(app.clone(), Arc::clone(&controller), Arc::clone(&driver), Arc::clone(&status));
-    let watch = link_monitor::run(app.clone(), controller, Arc::clone(&driver), status);
-    let both = async move { tokio::join!(worker.run(), watch) };
+    let links = link_monitor::run(app.clone(), Arc::clone(&controller), Arc::clone(&driver), Arc::clone(&status));
+    let traffic = traffic_monitor::run(app.clone(), controller, driver, status);
+    let all = async move { tokio::join!(worker.run(), links, traffic) };
     let token = stop.clone();
     // Dropped at any point: the next worker reads back what a dropped call did.
     let task = tokio::spawn(async move {
-        let _ = token.run_until_cancelled(both).await;
+        let _ = token.run_until_cancelled(all).await;
     });
     Running { identity, stop, task }
 }

@@ -9,8 +9,8 @@ use tokio::sync::{Mutex as Turn, Semaphore};
 use tokio::time::timeout;
 
 use crate::southbound::{
-    Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX, SwitchContent,
-    Unreachable,
+    Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters, REQUESTS_IN_FLIGHT_MAX, RuleCounters, STEPS_MAX,
+    SwitchContent, Unreachable,
 };
 use kernel::controller::Controller;
 use kernel::id::Sequence;
@@ -70,8 +70,8 @@ impl ThrottledDriver {
         self.in_turn(switch, QUESTION_MAX, |driver| driver.rule_count_to(switch, which, port)).await
     }
 
-    pub(super) async fn packets(&self, switch: Dpid, which: CookieFilter) -> Result<u64, DriverError> {
-        self.in_turn(switch, QUESTION_MAX, |driver| driver.packets(switch, which)).await
+    pub(super) async fn rule_counters(&self, switch: Dpid, which: CookieFilter) -> Result<RuleCounters, DriverError> {
+        self.in_turn(switch, QUESTION_MAX, |driver| driver.rule_counters(switch, which)).await
     }
 
     pub(super) async fn meters(&self, switch: Dpid) -> Result<Vec<Meter>, DriverError> {

@@ -1,5 +1,6 @@
 //! Allocations as documents.
 
+use super::auto_bandwidth::{auto_bandwidth, auto_bandwidth_status};
 use super::{annotation, effects, instant};
 use crate::app::{Condition, Conditions, Fact, LspState, Past};
 use api::allocation::{AllocationDemand, AllocationDocument, AllocationOutcome, AllocationState, QOS_LEVEL_MAX};
@@ -19,6 +20,7 @@ pub(in crate::http) fn allocation(allocation: &Allocation, names: &Names, condit
     AllocationDocument {
         state: living_state(allocation, condition.state),
         reason: condition.reason.map(|reason| reason.to_string()),
+        auto_bandwidth_status: condition.traffic.as_ref().map(auto_bandwidth_status),
         preempted_at: condition.preemption.map(|notice| instant(notice.at)),
         preempted_by: condition.preemption.map(|notice| notice.by.to_string()),
         ..decided_allocation(allocation, names)
@@ -94,7 +96,11 @@ fn warnings(allocation: &Allocation, conditions: &Conditions) -> Vec<String> {
     let of_sharing = (is_shared(attributes.protection) && !is_shared(attributes.booked_protection())).then_some(
         "the allocation has a start or an end: as long as it has, the bandwidth of its backup path is its own and not shared",
     );
-    of_flow.into_iter().chain(of_protection).chain(of_sharing).map(str::to_owned).collect()
+    let is_measured = conditions.is_controlled(&demand.topology) && attributes.flow.is_some();
+    let of_measurement = (attributes.auto_bandwidth.is_some() && !is_measured).then_some(
+        "auto_bandwidth adjusts nothing, since nothing is measured: that takes a flow, and a controller of the topology",
+    );
+    of_flow.into_iter().chain(of_protection).chain(of_sharing).chain(of_measurement).map(str::to_owned).collect()
 }
 
 /// An allocation as it is without what the switches and its end have to say.
@@ -107,6 +113,7 @@ fn decided_allocation(allocation: &Allocation, names: &Names) -> AllocationDocum
         reverts_to: allocation.reverts_to().map(|path| super::path(names, path)),
         state: living_state(allocation, LspState::Active),
         reason: None,
+        auto_bandwidth_status: None,
         preempted_at: None,
         preempted_by: None,
         created_at: instant(allocation.created_at),
@@ -140,6 +147,7 @@ pub(super) fn demand(demand: &Demand, names: &Names) -> AllocationDemand {
         held_until: attributes.held_until.map(instant),
         constraints: demand.constraints.as_deref().map(|asked| constraints(asked, names)),
         protection: attributes.protection.map(protection),
+        auto_bandwidth: attributes.auto_bandwidth.as_deref().map(auto_bandwidth),
         bidirectional: attributes.is_bidirectional,
         flow: attributes.flow.as_deref().map(flow),
     }

@@ -3,6 +3,7 @@
 pub(super) mod broker;
 mod event;
 mod allocation;
+mod auto_bandwidth;
 mod effects;
 mod failure_study;
 mod link;

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::super::{Adjacency, Port, PortCounters};
+use super::super::{Adjacency, Port, PortCounters, RuleCounters};
 use kernel::allocation::IpPrefix;
 use kernel::intent::{
     Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, GroupId, IpFamily, IpMatch, Match, MeterId,
@@ -182,7 +182,14 @@ pub(super) struct AggregateReply {
     pub(super) flow_count: u64,
     /// How many packets they have counted; an older program leaves it out.
     #[serde(default)]
-    pub(super) packet_count: u64,
+    packet_count: u64,
+    byte_count: Option<u64>,
+}
+
+impl AggregateReply {
+    pub(super) fn counters(&self) -> RuleCounters {
+        RuleCounters { rules: self.flow_count, packets: self.packet_count, bytes: self.byte_count }
+    }
 }
 
 /// A port as the controller reports it.

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use self::decode::{AggregateReply, CountersReply, LinkReply, PerSwitch, PortReply, RuleReply};
 use self::meters_and_groups::{GroupReply, MeterReply};
 use super::http_client::{ControllerReply, Dialogue};
-use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters, SwitchContent};
+use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters, RuleCounters, SwitchContent};
 use kernel::intent::{Cookie, CookieFilter, Dpid, Group, Meter, Numbering, PortNo, Rule, RuleStep, StepOutcome};
 
 /// How long `ofctl_rest` waits for each part of a switch's answer before it answers with what it has; a little less, for
@@ -209,8 +209,8 @@ impl Driver for Ryu {
         .boxed()
     }
 
-    fn packets(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, u64> {
-        async move { Ok(self.aggregate(switch, &filter(which)).await?.packet_count) }.boxed()
+    fn rule_counters(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, RuleCounters> {
+        async move { Ok(self.aggregate(switch, &filter(which)).await?.counters()) }.boxed()
     }
 
     fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>> {

@@ -1,12 +1,14 @@
 //! The faults of a real network, for tests: steps are lost or refused, calls are slow, the controller is away, switches
 //! restart with empty tables, fall silent, or are changed by another hand. Faults come from a seed, so that a run repeats.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::{Adjacency, DriverError, Unreachable};
 use super::{Fabric, Simulated};
-use kernel::intent::{CookieFilter, Dpid, Group, GroupId, Meter, PortNo, Rule, RuleStep, StepOutcome, SwitchFault};
+use kernel::intent::{
+    Cookie, CookieFilter, Dpid, Group, GroupId, Meter, PortNo, Rule, RuleStep, StepOutcome, SwitchFault,
+};
 use kernel::topology::Topology;
 
 /// What goes wrong, and how often, in parts per million of the steps.
@@ -32,6 +34,8 @@ pub(super) struct Trouble {
     is_away: bool,
     silent: BTreeSet<Dpid>,
     groupless: BTreeSet<Dpid>,
+    /// What rules have counted; nothing counts until a test says that it does.
+    bytes: BTreeMap<(Dpid, Cookie), u64>,
     steps: u64,
     calls: u64,
 }
@@ -106,6 +110,16 @@ impl Simulated {
         }
     }
 
+    /// Makes the rules of a switch with such cookies count more bytes. Until it is called, no switch counts any.
+    pub fn count_bytes(&self, switch: Dpid, which: CookieFilter, bytes: u64) {
+        let mut fabric = self.fabric();
+        let held = fabric.switches.get(&switch).map(|switch| switch.rules(which)).unwrap_or_default();
+        for rule in held {
+            let counted = fabric.trouble.bytes.entry((switch, rule.cookie)).or_default();
+            *counted = counted.saturating_add(bytes);
+        }
+    }
+
     /// Writes a rule behind the controller's back.
     pub fn write_directly(&self, switch: Dpid, rule: Rule) {
         if let Some(switch) = self.fabric().switches.get_mut(&switch) {
@@ -173,6 +187,13 @@ impl Simulated {
 }
 
 impl Trouble {
+    /// What rules with such cookies have counted; `None` where nothing counts.
+    pub(super) fn bytes_of(&self, switch: Dpid, which: CookieFilter) -> Option<u64> {
+        let of_switch = self.bytes.iter().filter(|((dpid, cookie), _)| *dpid == switch && which.meets(*cookie));
+        let sum = of_switch.fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        (!self.bytes.is_empty()).then_some(sum)
+    }
+
     /// The next throw (splitmix64).
     fn roll(&mut self) -> u64 {
         self.dice = self.dice.wrapping_add(0x9E37_79B9_7F4A_7C15);

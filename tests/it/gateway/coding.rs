@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use gateway::consumer::{BatchCoding, Consumer, ConsumerOptions, DeliveryMode};
+use gateway::consumer::{BatchCoding, Consumer, ConsumerOptions, DeliveryMode, NameSources};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -140,6 +140,7 @@ async fn a_consumer_refuses_bombs_and_codings_that_it_does_not_know() {
         orchestrator: None,
         orchestrator_authorization: None,
         names: vec![],
+        sources: NameSources::All,
         delivery: DeliveryMode::Callback { listen: anywhere(), public_url: None },
         coding: BatchCoding::Zstd,
     };

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::edge::{Edge, PATIENCE, anywhere, eventually, options};
 use gateway::consumer::stats::{ConsumerSummary, MessageLog};
-use gateway::consumer::{BatchCoding, Consumer, ConsumerError, ConsumerOptions, DeliveryMode};
+use gateway::consumer::{BatchCoding, Consumer, ConsumerError, ConsumerOptions, DeliveryMode, NameSources};
 use gateway::options::GatewayOptions;
 
 struct Client {
@@ -30,6 +30,7 @@ impl Client {
             orchestrator: None,
             orchestrator_authorization: None,
             names: vec![],
+            sources: NameSources::All,
             delivery: reach,
             coding: BatchCoding::default(),
         };

@@ -124,7 +124,7 @@ async fn a_consumer_that_is_gone_or_is_ourselves_is_forgotten() {
 
 #[tokio::test]
 async fn policies_are_by_topic() {
-    let policies = vec![TopicPolicy { topic: "log/#".to_owned(), policy: OverflowPolicy::Fifo }];
+    let policies = vec![TopicPolicy { topic: "log/#".to_owned(), policy: Some(OverflowPolicy::Fifo), qos_level: None }];
     let edge = Edge::open(GatewayOptions { buffer_bytes: [1_500; 3], policies, ..options() }).await;
     let taker = Taker::open(Manner::Status(503)).await;
     let mut ids = vec![];

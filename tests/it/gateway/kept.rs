@@ -157,11 +157,19 @@ async fn policies_are_changed_over_rest() {
     let edge = Edge::open(with_data()).await;
     let taker = Taker::open(Manner::Status(503)).await;
     let id = edge.subscribed(json!({"topic": "log/x", "callback_url": taker.url})).await;
-    let wanted = json!({"policy": "circular", "policies": [{"topic": "log/#", "policy": "fifo"}]});
+    let levelled = json!({"topic": "plant/+/pressure", "qos_level": 2});
+    let wanted = json!({"policy": "circular", "policies": [{"topic": "log/#", "policy": "fifo"}, levelled]});
     let set = |body: Value| edge.send("PUT", "/v1/policies", "application/json", body.to_string());
     assert_eq!(set(wanted.clone()).await.status, 200);
     let bad = set(json!({"policy": "fifo", "policies": [{"topic": "a/#/b", "policy": "fifo"}]})).await;
     assert_eq!((bad.status, &bad.json()["field"]), (422, &json!("policies")));
+    let bad = set(json!({"policy": "fifo", "policies": [{"topic": "a"}]})).await;
+    assert_eq!((bad.status, &bad.json()["field"]), (422, &json!("policies")));
+    // A subscription that names no level has that of its topics, if all of them have it.
+    let level_of = async |edge: &Edge, asked: Value| edge.subscribe(asked).await.json()["qos_level"].clone();
+    assert_eq!(level_of(&edge, json!({"topic": "plant/1/pressure"})).await, 2);
+    assert_eq!(level_of(&edge, json!({"topic": "plant/1/pressure", "qos_level": 1})).await, 1);
+    assert_eq!(level_of(&edge, json!({"topic": "plant/1/+"})).await, 0);
     let mut device = edge.device();
     for number in 0..40 {
         device.publish("log/x", format!("{number:0>100}")).await;
@@ -172,5 +180,6 @@ async fn policies_are_changed_over_rest() {
     edge.close().await;
     let edge = Edge::open(with_data()).await;
     assert_eq!(edge.get("/v1/policies").await.json(), wanted);
+    assert_eq!(level_of(&edge, json!({"topic": "plant/+/pressure"})).await, 2);
     edge.close().await;
 }

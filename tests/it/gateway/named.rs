@@ -2,7 +2,7 @@
 //! the name of a gateway.
 
 use api::client::Client;
-use gateway::consumer::{BatchCoding, Consumer, ConsumerError, ConsumerOptions, DeliveryMode};
+use gateway::consumer::{BatchCoding, Consumer, ConsumerError, ConsumerOptions, DeliveryMode, NameSources};
 use gateway::options::GatewayOptions;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -73,6 +73,7 @@ async fn a_consumer_that_knows_a_name_only_is_fed_by_every_gateway_that_offers_i
         orchestrator: Some(real.stand.base.parse().unwrap()),
         orchestrator_authorization: None,
         names: vec!["plant/+/t,qos_level=2".parse().unwrap()],
+        sources: NameSources::All,
         delivery: reach,
         coding: BatchCoding::default(),
     };
@@ -107,6 +108,56 @@ async fn a_consumer_that_knows_a_name_only_is_fed_by_every_gateway_that_offers_i
         edge.close().await;
     }
     real.close().await;
+}
+
+#[tokio::test]
+async fn a_name_is_taken_from_one_gateway_and_from_another_when_that_ends() {
+    let real = Real::open().await;
+    let edges = [Edge::open(real.edge("ag1", "plant/t")).await, Edge::open(real.edge("ag2", "plant/t")).await];
+    eventually(|| async {
+        let offers = real.get("/v1/contents?name=plant/t").await;
+        (offers["items"].as_array().is_some_and(|items| items.len() == 2)).then_some(())
+    })
+    .await;
+    for delivery in [DeliveryMode::Callback { listen: anywhere(), public_url: None }, DeliveryMode::Stream] {
+        let is_last = delivery == DeliveryMode::Stream;
+        let options = ConsumerOptions {
+            name: "client1".to_owned(),
+            node: Some("b".to_owned()),
+            subscriptions: vec![],
+            orchestrator: Some(real.stand.base.parse().unwrap()),
+            orchestrator_authorization: None,
+            names: vec!["plant/t".parse().unwrap()],
+            sources: NameSources::One,
+            delivery,
+            coding: BatchCoding::default(),
+        };
+        let filter = ConsumerOptions { names: vec!["plant/+".parse().unwrap()], ..options.clone() };
+        assert!(matches!(Consumer::build(filter).await, Err(ConsumerError::Wildcard(_))));
+        let stop = CancellationToken::new();
+        let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let consumer = Consumer::build(options).await.unwrap();
+        let running = tokio::spawn(consumer.run(stop.clone(), move |line| sender.send(line.gateway.clone()).is_ok()));
+        let first = tokio::time::timeout(PATIENCE, heard.recv()).await.unwrap().unwrap();
+        let made = async |edge: &Edge| edge.get("/v1/subscriptions").await.json()["items"].as_array().unwrap().len();
+        assert_eq!(made(&edges[0]).await + made(&edges[1]).await, 1, "one gateway alone sends it");
+        if is_last {
+            let [one, two] = edges;
+            let (ended, other) = if first == "ag1" { (one, two) } else { (two, one) };
+            ended.close().await;
+            let another = async { while heard.recv().await.unwrap() == first {} };
+            tokio::time::timeout(PATIENCE, another).await.unwrap();
+            stop.cancel();
+            let summary = tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
+            let took = summary.takeovers.iter().map(|one| (one.name.as_str(), one.to.trim_end_matches('/')));
+            assert_eq!(took.collect::<Vec<_>>(), [("plant/t", other.base.as_str())]);
+            other.close().await;
+            return real.close().await;
+        }
+        stop.cancel();
+        let summary = tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
+        assert_eq!(summary.takeovers, []);
+    }
 }
 
 #[tokio::test]

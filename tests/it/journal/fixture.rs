@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Owner, Protection};
 use kernel::annotation::{Annotation, AnnotationField};
+use kernel::auto_bandwidth::{AutoBandwidth, EarlyAdjustment, RateThreshold};
 use kernel::bam::{ClassConfig, Model, ModelKind};
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::command::{
@@ -177,6 +178,7 @@ impl World {
             expires_at: self.dice.maybe(instant),
             duration: None,
             protection: self.dice.maybe(|dice| dice.maybe(protection)),
+            auto_bandwidth: self.dice.maybe(|dice| dice.maybe(|dice| Box::new(auto_bandwidth(dice)))),
             annotations: self.dice.maybe(annotation_change).into_iter().collect(),
         }
     }
@@ -326,6 +328,7 @@ impl World {
                 annotations: self.dice.maybe(annotation_change).into_iter().collect(),
                 protection: if self.dice.one_in(6) { Some(protection(&mut self.dice)) } else { None },
                 is_bidirectional: self.dice.one_in(6),
+                auto_bandwidth: if self.dice.one_in(4) { Some(Box::new(auto_bandwidth(&mut self.dice))) } else { None },
             },
         }
     }
@@ -470,6 +473,20 @@ fn protection(dice: &mut Dice) -> Protection {
     let disjointness = [Disjointness::Link, Disjointness::Srlg, Disjointness::Node][dice.small::<usize>(3)];
     let is_shared = dice.one_in(3);
     Protection { disjointness, is_shared, is_revertive: dice.one_in(2), is_best_effort: dice.one_in(2) }
+}
+
+fn auto_bandwidth(dice: &mut Dice) -> AutoBandwidth {
+    let threshold = |dice: &mut Dice| RateThreshold { percent: dice.small(101), least: bandwidth(dice.roll(100)) };
+    let early = |dice: &mut Dice| EarlyAdjustment { count: 1 + dice.small::<u8>(9), threshold: threshold(dice) };
+    AutoBandwidth {
+        sample_interval: Millis(1_000 + dice.roll(1_000)),
+        adjustment_interval: Millis(2_000 + dice.roll(100_000)),
+        minimum: bandwidth(1 + dice.roll(100)),
+        maximum: bandwidth(300 + dice.roll(1_000)),
+        adjustment_threshold: threshold(dice),
+        overflow: dice.maybe(early),
+        underflow: dice.maybe(early),
+    }
 }
 
 fn constraints(dice: &mut Dice) -> NamedConstraints {

@@ -1,6 +1,7 @@
 //! A consumer: subscribes at gateways, keeps its subscriptions alive, and counts what arrives.
 
 mod discovery;
+mod takeover;
 mod subscription_task;
 mod webhook_server;
 pub mod stats;
@@ -15,7 +16,7 @@ use api::qos_level::{Level, LevelError};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -64,10 +65,22 @@ pub struct ConsumerOptions {
     pub orchestrator_authorization: Option<HeaderValue>,
     /// The subscriptions by name.
     pub names: Vec<NamedSubscription>,
+    /// How many gateways send a name.
+    pub sources: NameSources,
     /// How batches arrive.
     pub delivery: DeliveryMode,
     /// What gateways may do to make them smaller.
     pub coding: BatchCoding,
+}
+
+/// The gateways from which a consumer takes a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum NameSources {
+    /// Every gateway that offers it.
+    #[default]
+    All,
+    /// One of them; another takes over when it does not answer any more.
+    One,
 }
 
 /// The content coding that a consumer accepts.
@@ -116,6 +129,9 @@ pub enum ConsumerError {
     /// Subscriptions by name without an orchestrator.
     #[error("a subscription by name needs an orchestrator: give its URL")]
     Orchestrator,
+    /// A filter, of which each gateway may offer another part.
+    #[error("invalid name '{0}': to be taken from one gateway it has no wildcard")]
+    Wildcard(String),
     /// No subscription, or too many.
     #[error("invalid number of subscriptions: give 1 to {CONSUMER_SUBSCRIPTIONS_MAX}")]
     Count,
@@ -257,6 +273,10 @@ impl Consumer {
         if !options.names.is_empty() && options.orchestrator.is_none() {
             return Err(ConsumerError::Orchestrator);
         }
+        let filter = options.names.iter().find(|named| named.topic.contains(['+', '#']));
+        if let (NameSources::One, Some(named)) = (options.sources, filter) {
+            return Err(ConsumerError::Wildcard(named.topic.clone()));
+        }
         if !(1..=CONSUMER_SUBSCRIPTIONS_MAX).contains(&(options.subscriptions.len() + options.names.len())) {
             return Err(ConsumerError::Count);
         }
@@ -309,14 +329,17 @@ impl Consumer {
             }
         }
         for (named, orchestrator) in state.options.names.iter().zip(state.options.orchestrator.iter().cycle()) {
-            let context = context(named.level);
-            tasks.spawn(discovery::run(
-                Arc::clone(&state),
-                orchestrator.clone(),
-                named.clone(),
-                context,
-                tasks.clone(),
-            ));
+            let (named, context, (sender, offers)) = (named.clone(), context(named.level), watch::channel(vec![]));
+            let (looking, http) = (Arc::clone(&state), context.short.clone());
+            let topic = named.topic.clone();
+            tasks.spawn(discovery::watch_offers(looking, orchestrator.clone(), topic, http, sender));
+            let state = Arc::clone(&state);
+            match state.options.sources {
+                NameSources::All => {
+                    tasks.spawn(discovery::subscribe_everywhere(state, named, context, tasks.clone(), offers))
+                }
+                NameSources::One => tasks.spawn(takeover::run(state, named, context, offers)),
+            };
         }
         for CallbackListener { listener, .. } in listeners {
             tasks.spawn(webhook_server::serve(Arc::clone(&state), listener));

@@ -8,7 +8,7 @@ use api::qos_level::Level;
 use serde::{Deserialize, Serialize};
 
 use super::super::clock::SinceStart;
-use super::super::limits::SUMMARY_TOPICS_MAX;
+use super::super::limits::{SUMMARY_TOPICS_MAX, TAKEOVERS_MAX};
 use super::super::rate_meter::RateMeter;
 
 /// A message of the log.
@@ -80,6 +80,19 @@ pub struct SubscriptionSummary {
     pub subscribed: u64,
 }
 
+/// A gateway did not answer any more, and another took over.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TakeoverSummary {
+    /// The name that is taken from one gateway at a time.
+    pub name: String,
+    /// The URL of the gateway that did not answer.
+    pub from: String,
+    /// The URL of the gateway that took over.
+    pub to: String,
+    /// The time from the last answer of the one to the subscription at the other, in milliseconds.
+    pub silent_ms: u64,
+}
+
 /// The summary of a consumer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ConsumerSummary {
@@ -91,6 +104,8 @@ pub struct ConsumerSummary {
     pub topics: Vec<TopicSummary>,
     /// Messages of topics beyond those listed.
     pub other_messages: u64,
+    /// The first 256 takeovers, in order.
+    pub takeovers: Vec<TakeoverSummary>,
 }
 
 struct FlowStats {
@@ -121,6 +136,7 @@ pub struct ConsumerStats {
     subscriptions: Vec<SubscriptionStats>,
     flows: BTreeMap<(String, Level, String), FlowStats>,
     other_messages: u64,
+    takeovers: Vec<TakeoverSummary>,
 }
 
 impl ConsumerStats {
@@ -155,6 +171,13 @@ impl ConsumerStats {
     pub fn subscribed(&mut self, index: usize) {
         if let Some(subscription) = self.subscriptions.get_mut(index) {
             subscription.summary.subscribed += 1;
+        }
+    }
+
+    /// Another gateway took over.
+    pub fn add_takeover(&mut self, takeover: TakeoverSummary) {
+        if self.takeovers.len() < TAKEOVERS_MAX {
+            self.takeovers.push(takeover);
         }
     }
 
@@ -237,6 +260,7 @@ impl ConsumerStats {
             subscriptions: self.subscriptions.iter().map(|subscription| subscription.summary.clone()).collect(),
             topics: self.flows.iter().map(topic).collect(),
             other_messages: self.other_messages,
+            takeovers: self.takeovers.clone(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::client::{ClientError, body};
 use api::gateway::{BatchDocument, SubscriptionRequest, SubscriptionView};
@@ -18,7 +19,7 @@ use super::{BatchCoding, ConsumerState, SubscriptionSpec};
 
 /// Keeps a subscription until the consumer stops.
 pub(super) async fn run(state: Arc<ConsumerState>, index: usize, spec: SubscriptionSpec, context: SubscribeContext) {
-    let task = SubscriptionTask { state: Arc::clone(&state), index, spec, context };
+    let task = SubscriptionTask::new(Arc::clone(&state), index, spec, context);
     let mut retry = Retry::new(RETRY_MIN, RETRY_MAX);
     while !state.stop.is_cancelled() {
         let subscribed = tokio::select! {
@@ -63,7 +64,8 @@ pub(super) struct SubscribeContext {
     pub(super) long: Client,
 }
 
-struct SubscriptionTask {
+/// A subscription of the consumer at a gateway, whether or not it is made.
+pub(super) struct SubscriptionTask {
     state: Arc<ConsumerState>,
     /// The subscription's place among all.
     index: usize,
@@ -72,7 +74,21 @@ struct SubscriptionTask {
 }
 
 impl SubscriptionTask {
-    fn gateway(&self) -> &Url {
+    pub(super) fn new(
+        state: Arc<ConsumerState>,
+        index: usize,
+        spec: SubscriptionSpec,
+        context: SubscribeContext,
+    ) -> Self {
+        Self { state, index, spec, context }
+    }
+
+    /// Its place among all.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(super) fn gateway(&self) -> &Url {
         &self.spec.gateway
     }
 
@@ -80,19 +96,30 @@ impl SubscriptionTask {
         below(self.gateway(), &[&["v1", "subscriptions"], rest].concat())
     }
 
+    /// Draws the token in the path of its callbacks anew: what a gateway sends to the path before is refused, and ends there.
+    pub(super) fn renew_token(&self) -> String {
+        let token = format!("{:016x}", RandomState::new().build_hasher().finish());
+        if let Some(known) = self.state.tokens().get_mut(self.index) {
+            known.clone_from(&token);
+        }
+        token
+    }
+
+    /// Whether the gateway answers in time, whatever it says of the subscription.
+    pub(super) async fn answers(&self, subscription: &str, wait: Duration) -> bool {
+        let question = self.context.short.get(self.url(&[subscription])).send();
+        timeout(wait, question).await.is_ok_and(|answer| answer.is_ok())
+    }
+
     /// Subscribes; the id of the subscription.
-    async fn subscribe(&self) -> Result<String, ClientError> {
+    pub(super) async fn subscribe(&self) -> Result<String, ClientError> {
         let callback_url = self.context.base.as_ref().map(|base| {
-            let token = format!("{:016x}", RandomState::new().build_hasher().finish());
-            let url = below(base, &["deliveries", &self.index.to_string(), &token]);
-            if let Some(known) = self.state.tokens().get_mut(self.index) {
-                *known = token;
-            }
-            url.to_string()
+            let token = self.renew_token();
+            below(base, &["deliveries", &self.index.to_string(), &token]).to_string()
         });
         let request = SubscriptionRequest {
             topic: self.spec.topic.clone(),
-            qos_level: self.spec.level,
+            qos_level: Some(self.spec.level),
             callback_url,
             consumer: Some(self.state.options.name.clone()),
             node: self.state.options.node.clone(),
@@ -106,7 +133,7 @@ impl SubscriptionTask {
     }
 
     /// Until the subscription is gone or the consumer stops.
-    async fn watch(&self, subscription: &str) {
+    pub(super) async fn watch(&self, subscription: &str) {
         let stop = &self.state.stop;
         while !stop.is_cancelled() {
             if self.context.base.is_none() {
@@ -177,7 +204,7 @@ impl SubscriptionTask {
         Ok(batches.collect())
     }
 
-    async fn unsubscribe(&self, subscription: &str) {
+    pub(super) async fn unsubscribe(&self, subscription: &str) {
         if let Err(error) = self.context.short.delete(self.url(&[subscription])).send().await {
             tracing::warn!(%error, "the subscription was not ended: the gateway will end it in time");
         }

@@ -31,7 +31,11 @@ fn settings() -> GatewaySettings {
         fallback_bps: [1_000_000; 3],
         policies: PolicyDocument {
             policy: OverflowPolicy::Circular,
-            policies: vec![TopicPolicy { topic: "log/#".to_owned(), policy: OverflowPolicy::Fifo }],
+            policies: vec![TopicPolicy {
+                topic: "log/#".to_owned(),
+                policy: Some(OverflowPolicy::Fifo),
+                qos_level: None,
+            }],
         },
         first_id: 1,
     }
@@ -51,7 +55,7 @@ async fn open(folder: &Path) -> (Mutex<GatewayCore>, SpoolWriter, String) {
 fn terms(filter: &str, level: u8, is_stream: bool) -> SubscriptionTerms {
     let request = SubscriptionRequest {
         topic: filter.to_owned(),
-        qos_level: level.try_into().unwrap(),
+        qos_level: Some(level.try_into().unwrap()),
         callback_url: (!is_stream).then(|| "http://consumer.example/in".to_owned()),
         consumer: Some("c".to_owned()),
         node: None,

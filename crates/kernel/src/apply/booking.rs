@@ -81,6 +81,9 @@ fn remember(state: &mut State, allocation: Arc<Allocation>) {
         state.flow_numbers.assign(allocation.id, topology, flows_max(state, topology));
     }
     note_recovering(state, &allocation);
+    if allocation.demand.attributes.auto_bandwidth.is_some() {
+        state.auto_bandwidth.insert(allocation.id, ());
+    }
     state.allocations.insert(allocation.id, allocation);
 }
 
@@ -141,6 +144,9 @@ pub(super) fn forget(state: &mut State, id: AllocationId) -> Option<Arc<Allocati
     }
     if state.recovering.contains_key(&id) {
         state.recovering.remove(&id);
+    }
+    if allocation.demand.attributes.auto_bandwidth.is_some() {
+        state.auto_bandwidth.remove(&id);
     }
     state.count_usage(&allocation, Usage::minus);
     Some(allocation)

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::attributes::with_times;
+use super::attributes::{check_auto_bandwidth, with_times};
 use super::bookings::displace_not_kept;
 use super::path_query::{fewest_hops, path_query};
 use super::protection::{no_backup, pair_of};
@@ -46,6 +46,7 @@ pub(super) fn allocate(
     if demand.attributes.starts_at.is_some() && network.ledger.bookings() >= BOOKINGS_MAX {
         return Err(Refusal::TooMany { what: "scheduled allocations of a topology", max: BOOKINGS_MAX });
     }
+    check_auto_bandwidth(state, &demand, None)?;
     check_quotas(state, &demand, None)?;
     if let Some((field, why)) = impossible_flow(&demand, &network.topology) {
         return Err(Refusal::ImpossibleFlow { field, why });

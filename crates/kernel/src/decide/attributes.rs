@@ -1,10 +1,12 @@
-//! What a request says beside its demand: when it is held, starts and ends, and its annotations. Nothing is looked for.
+//! What a request says beside its demand: when it is held, starts and ends, how it follows its traffic, and its annotations.
+//! Nothing is looked for.
 
 use std::sync::Arc;
 
 use super::resolve;
-use crate::allocation::{Allocation, LspAttributes};
+use crate::allocation::{Allocation, Demand, LspAttributes, Owner};
 use crate::annotation::{Annotation, AnnotationField};
+use crate::auto_bandwidth::AUTO_BANDWIDTHS_MAX;
 use crate::command::{AllocationChange, Request};
 use crate::event::Event;
 use crate::id::AllocationId;
@@ -52,8 +54,33 @@ pub(super) fn changed(old: &LspAttributes, change: &AllocationChange, now: Milli
     }
     check_order(&attributes, "starts_at")?;
     attributes.protection = change.protection.unwrap_or(old.protection);
+    if let Some(asked) = &change.auto_bandwidth {
+        attributes.auto_bandwidth.clone_from(asked);
+    }
     attributes.annotations = attributes.annotations.with(change.annotations.iter().cloned());
     Ok(attributes)
+}
+
+/// What measures an allocation has to be able to: its packets are counted at the ingress, in one direction.
+pub(super) fn check_auto_bandwidth(state: &State, demand: &Demand, old: Option<&Allocation>) -> Result<(), Refusal> {
+    let LspAttributes { auto_bandwidth, is_bidirectional, owner, .. } = &demand.attributes;
+    let Some(settings) = auto_bandwidth else { return Ok(()) };
+    let invalid = |(field, why)| Refusal::ImpossibleAutoBandwidth { field, why };
+    settings.check(demand.bandwidth).map_err(invalid)?;
+    if *is_bidirectional {
+        return Err(invalid((
+            "auto_bandwidth",
+            "the packets of a bidirectional allocation are counted in both directions",
+        )));
+    }
+    if *owner == Owner::Scheduler {
+        return Err(invalid(("auto_bandwidth", "the QoS scheduler sets the bandwidth of this allocation")));
+    }
+    let is_new = old.is_none_or(|old| old.demand.attributes.auto_bandwidth.is_none());
+    if is_new && state.auto_bandwidth.len() >= AUTO_BANDWIDTHS_MAX {
+        return Err(Refusal::TooMany { what: "allocations with auto-bandwidth", max: AUTO_BANDWIDTHS_MAX });
+    }
+    Ok(())
 }
 
 /// The end of what lasts so long from its start, or from now.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::admit::{Admission, RouteAndFates, check, denial};
-use super::attributes::{annotate, changed};
+use super::attributes::{annotate, changed, check_auto_bandwidth};
 use super::path_query::path_query;
 use super::protection::{backup_beside, fits_beside};
 use super::reallocation::Reallocation;
@@ -48,6 +48,7 @@ pub(super) fn change(
     let attributes = changed(&old.demand.attributes, change, now)?;
     let demand = Demand { bandwidth, constraints, attributes, ..old.demand.clone() };
     check(&demand, network)?;
+    check_auto_bandwidth(state, &demand, Some(old))?;
     check_quotas(state, &demand, Some(old))?;
     let (setup, hold) = (demand.setup_priority, demand.hold_priority);
     let priorities = resolve::priorities(network, name, demand.class_type, Some(setup), Some(hold))?;

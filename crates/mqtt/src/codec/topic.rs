@@ -91,6 +91,26 @@ pub fn matches(filter: &str, name: &str) -> bool {
     names.next().is_none()
 }
 
+/// Whether a topic filter matches every topic name that another one matches; neither is a shared one.
+#[must_use]
+pub fn covers(filter: &str, other: &str) -> bool {
+    if other.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut others = other.split('/');
+    for level in filter.split('/') {
+        if level == "#" {
+            return true;
+        }
+        match others.next() {
+            Some("#") | None => return false,
+            Some(other) if level == "+" || level == other => {}
+            Some(_) => return false,
+        }
+    }
+    others.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +158,44 @@ mod tests {
         assert_eq!(shared("$share/g/a/b"), Some(("g", "a/b")));
         assert_eq!(shared("$share/g//b"), Some(("g", "/b")));
         assert_eq!(shared("$shared/g/a"), None);
+    }
+
+    #[test]
+    fn a_filter_covers_what_it_matches_all_of() {
+        for (filter, other, expected) in [
+            ("a/b", "a/b", true),
+            ("a/+", "a/b", true),
+            ("a/+", "a/+", true),
+            ("a/b", "a/+", false),
+            ("a/#", "a/+/c", true),
+            ("a/#", "a", true),
+            ("a/#", "a/#", true),
+            ("a/+", "a/#", false),
+            ("#", "+/#", true),
+            ("#", "$SYS/a", false),
+            ("a/b", "a", false),
+            ("a", "a/b", false),
+        ] {
+            assert_eq!(covers(filter, other), expected, "{filter} {other}");
+        }
+        // Held against names of up to three levels.
+        let levels = ["a", "b", "+"];
+        let of = |names: &[&str]| -> Vec<String> {
+            let two = names.iter().flat_map(|one| names.iter().map(move |two| format!("{one}/{two}")));
+            let three = names.iter().flat_map(|one| {
+                names.iter().flat_map(move |two| names.iter().map(move |three| format!("{one}/{two}/{three}")))
+            });
+            names.iter().map(|name| (*name).to_owned()).chain(two).chain(three).collect()
+        };
+        let plain = of(&levels);
+        let filters: Vec<String> =
+            plain.iter().map(|filter| format!("{filter}/#")).chain(plain.clone()).chain(["#".to_owned()]).collect();
+        let names = of(&["a", "b", "c", "d"]);
+        for (filter, other) in filters.iter().flat_map(|filter| filters.iter().map(move |other| (filter, other))) {
+            let all = names.iter().filter(|name| matches(other, name)).all(|name| matches(filter, name));
+            // Names have three levels here: what is longer is covered by a filter that ends in #.
+            assert!(covers(filter, other) == all || (all && other.ends_with('#')), "{filter} {other}");
+        }
     }
 
     #[test]

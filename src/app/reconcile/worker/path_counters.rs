@@ -83,10 +83,10 @@ impl Worker {
     pub(super) async fn count_arrivals(&mut self) -> Result<(), DriverError> {
         for (id, ingress, egress) in self.next_paths() {
             let which = CookieFilter::of(self.driver.settings().numbering.cookie_tag(), id);
-            let entered = self.driver.packets(ingress, which).await;
-            let left = self.driver.packets(egress, which).await;
+            let entered = self.driver.rule_counters(ingress, which).await;
+            let left = self.driver.rule_counters(egress, which).await;
             let (entered, left) = match (entered, left) {
-                (Ok(entered), Ok(left)) => (entered, left),
+                (Ok(entered), Ok(left)) => (entered.packets, left.packets),
                 (Err(DriverError::Unsupported { .. }), _) => return Ok(()),
                 (Err(error), _) => return self.on_error(ingress, error),
                 (_, Err(error)) => return self.on_error(egress, error),
