@@ -25,7 +25,7 @@ pub(super) async fn run(
     offers: watch::Receiver<Offers>,
 ) {
     let stop = state.stop.clone();
-    let mut source = NamedSource { state, named, context, offers, indices: BTreeMap::new() };
+    let mut source = NamedSource { state, named, context, offers, current: None, indices: BTreeMap::new() };
     let mut left: Option<LeftGateway> = None;
     loop {
         let found = tokio::select! {
@@ -59,6 +59,8 @@ struct NamedSource {
     named: NamedSubscription,
     context: SubscribeContext,
     offers: watch::Receiver<Offers>,
+    /// The gateway that sent it last.
+    current: Option<Url>,
     /// By gateway, its place among the consumer's subscriptions.
     indices: BTreeMap<Url, usize>,
 }
@@ -70,11 +72,13 @@ struct ActiveSubscription {
 }
 
 impl NamedSource {
-    /// Subscribes at the first gateway that accepts it; at the one that was left only if no other does.
+    /// Subscribes at the first gateway that accepts it, the one that sent the name last before others; at one that was left
+    /// only if no other does.
     async fn subscribe(&mut self, left: Option<&LeftGateway>) -> ActiveSubscription {
         loop {
             let mut offers = self.offers.borrow_and_update().clone();
-            offers.sort_by_key(|(_, gateway)| left.is_some_and(|left| left.gateway == *gateway));
+            let is_left = |gateway: &Url| left.is_some_and(|left| left.gateway == *gateway);
+            offers.sort_by_key(|(_, gateway)| (is_left(gateway), self.current.as_ref() != Some(gateway)));
             for (aggregator, gateway) in offers {
                 let Some(task) = self.task_at(&gateway) else {
                     tracing::warn!(%gateway, "there are too many subscriptions for another gateway");
@@ -84,6 +88,7 @@ impl NamedSource {
                     Ok(Ok(subscription)) => {
                         self.state.stats().subscribed(task.index());
                         tracing::info!(aggregator, %gateway, name = self.named.topic, "takes the name from this gateway");
+                        self.current = Some(gateway);
                         return ActiveSubscription { task, subscription };
                     }
                     Ok(Err(error)) => tracing::debug!(%gateway, %error, "cannot subscribe"),
