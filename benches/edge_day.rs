@@ -307,21 +307,29 @@ impl Day {
                 let Some(rate) = granted.destinations.iter().find(|destination| destination.node == *to) else {
                     continue;
                 };
-                let allocation = self.state.allocation(rate.allocation).expect("what was told is reserved");
-                assert_eq!(allocation.demand.bandwidth, rate.rate, "what was told is reserved");
+                let paths: Vec<_> = rate
+                    .paths
+                    .iter()
+                    .map(|path| {
+                        let allocation = self.state.allocation(path.allocation).expect("what was told is reserved");
+                        assert_eq!(allocation.demand.bandwidth, path.rate, "what was told is reserved");
+                        Arc::clone(&allocation.path)
+                    })
+                    .collect();
                 // What it reported last.
                 let demand_bps = view.demand[flow.level.at()].as_bps();
                 asked_bps += demand_bps;
                 let key = FlowKey { aggregator: AggregatorIx(aggregator), level: flow.level, egress: flow.ends.1 };
                 let demand = Bandwidth::saturating_from_bps(demand_bps);
-                planner.put(key, &allocation.path, FlowDemand { demand, boosted: false });
+                planner.put(key, &paths, FlowDemand { demand, boosted: false });
                 told.insert(key, rate.rate.as_bps());
             }
         }
+        planner.rebalance();
         planner.update();
         let (mut planned_bps, mut told_bps, mut within) = (0, 0, [0_u64; 2]);
-        for (key, rate) in planner.rates() {
-            let (planned, told) = (rate.rate.as_bps(), told.get(&key).copied().unwrap_or(0));
+        for (key, told) in &told {
+            let (planned, told) = (planner.rate(*key).map_or(0, |rate| rate.rate.as_bps()), *told);
             (planned_bps, told_bps) = (planned_bps + planned, told_bps + told);
             for (count, percent) in within.iter_mut().zip([3, 10]) {
                 *count += u64::from(told.abs_diff(planned) * 100 <= planned * percent);

@@ -8,6 +8,11 @@
 //!
 //! Where aggregators have tenants a change fills anew: `tenants ms` is one change, with a hundred tenants of weights from 1 to 10.
 //!
+//! Each flow has one path, and then up to four over which it may be split; `paths` is how many have a part, for each flow, and
+//! `balance ms` what it takes to find the parts anew. Before, the
+//! least rate and the total of plans with one path and with several are compared with the optimum over every division, by linear
+//! programs.
+//!
 //! `cargo bench --bench scheduler`. Time is CPU time of this thread; percentiles are of wall time.
 
 #![expect(
@@ -19,15 +24,17 @@
 
 #[expect(dead_code, reason = "not every bench measures everything")]
 mod measure;
-#[expect(dead_code, reason = "only one of the networks is needed")]
+#[expect(dead_code, reason = "only some of the networks are needed")]
 mod networks;
+#[path = "../tests/it/rates/commodities.rs"]
+mod commodities;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
 use kernel::id::{LinkIx, Name, NodeIx};
-use kernel::path::{Constraints, Everything, Graph, Metric, Query, Workspace, shortest};
+use kernel::path::{Graph, Workspace};
 use kernel::scheduler::{AggregatorIx, FlowDemand, FlowKey, Planner, QosLevel, SchedulerSettings, TenantShare};
 use kernel::topology::Topology;
 use kernel::units::Bandwidth;
@@ -41,26 +48,68 @@ const CHANGES: usize = 2_000;
 const CHANGES_WITH_TENANTS: usize = 10;
 const TENANTS: u32 = 100;
 
+/// How many plans are compared with the optimum.
+const COMPARED: u64 = 12;
+
 /// How much is asked for, against what the busiest link has for each of its flows, in percent.
 const LOADS: [(&str, u64); 3] = [("room for all", 15), ("full in places", 150), ("overloaded", 1_500)];
 
 fn main() {
+    compare_with_optimum();
     let topology = networks::kdl().topology();
     let graph = Graph::new(&topology);
     println!(
-        "{:<16}{:>12}{:>12}{:>12}{:>12}{:>10}{:>10}{:>12}{:>12}",
-        "load", "aggregators", "anew ms", "change us", "p50 us", "p99 us", "told", "anew/change", "tenants ms"
+        "{:<16}{:>6}{:>12}{:>12}{:>12}{:>12}{:>10}{:>10}{:>12}{:>12}{:>12}",
+        "load",
+        "paths",
+        "aggregators",
+        "anew ms",
+        "change us",
+        "p50 us",
+        "p99 us",
+        "told",
+        "anew/change",
+        "balance ms",
+        "tenants ms"
     );
-    for (name, percent) in LOADS {
-        for aggregators in [1_000, 10_000, 100_000] {
-            Round::new(&topology, &graph, aggregators).run(name, percent);
+    for aggregators in [1_000, 10_000, 100_000] {
+        for max_paths in [1, 4] {
+            let round = Round::new(&topology, &graph, aggregators, max_paths);
+            for (name, percent) in LOADS {
+                round.clone().run(name, percent);
+            }
         }
     }
 }
 
+/// The worst and the mean of plans for thirty aggregators on NSFNET, whose demands are endless, or up to 9 Gbit/s.
+fn compare_with_optimum() {
+    println!("{:<24}{:>6}{:>14}{:>14}{:>14}{:>14}", "demands", "paths", "least, worst", "mean", "total, worst", "mean");
+    let topology = networks::nsfnet().topology();
+    for (name, demand_bps) in [("endless", None), ("up to 9 Gbit/s", Some(9_000_000_000))] {
+        for max_paths in [1, 2, 4, 8] {
+            let settings = SchedulerSettings { max_paths, ..SchedulerSettings::default() };
+            let near: Vec<_> = (0..COMPARED)
+                .map(|seed| commodities::nearness(&topology, &commodities::draw(seed, 14, 30, demand_bps), &settings))
+                .collect();
+            let worst = |each: fn(&commodities::Nearness) -> f64| near.iter().map(each).fold(f64::INFINITY, f64::min);
+            let mean = |each: fn(&commodities::Nearness) -> f64| near.iter().map(each).sum::<f64>() / COMPARED as f64;
+            println!(
+                "{name:<24}{max_paths:>6}{:>14.3}{:>14.3}{:>14.3}{:>14.3}",
+                worst(|near| near.least),
+                mean(|near| near.least),
+                worst(|near| near.total),
+                mean(|near| near.total)
+            );
+        }
+    }
+}
+
+#[derive(Clone)]
 struct Round {
+    settings: SchedulerSettings,
     capacities: Vec<Bandwidth>,
-    flows: Vec<(FlowKey, Arc<[LinkIx]>)>,
+    flows: Vec<(FlowKey, Vec<Arc<[LinkIx]>>)>,
     /// What the busiest link has for each of its flows.
     fair_bps: u64,
     draw: Draw,
@@ -68,28 +117,30 @@ struct Round {
 
 impl Round {
     /// Each aggregator at any node, with consumers of each level at any other.
-    fn new(topology: &Topology, graph: &Graph, aggregators: u32) -> Self {
+    fn new(topology: &Topology, graph: &Graph, aggregators: u32, max_paths: u32) -> Self {
+        let settings = SchedulerSettings { max_paths, ..SchedulerSettings::default() };
         let mut draw = Draw::new(u64::from(aggregators));
         let nodes = topology.node_count() as u64;
         let mut node = || NodeIx(u32::try_from(draw.below(nodes)).expect("few nodes"));
         let mut workspace = Workspace::default();
-        let constraints = Constraints::default();
         let mut flows = vec![];
         for aggregator in 0..aggregators {
             let ingress = node();
             for level in QosLevel::ALL {
                 let egress = node();
-                let query = Query { ingress, egress, bandwidth_bps: 0, metric: Metric::Te, constraints: &constraints };
-                let Ok(found) = shortest(graph, &Everything, &query, &mut workspace) else { continue };
-                flows.push((FlowKey { aggregator: AggregatorIx(aggregator), level, egress }, found.links.into()));
+                let paths =
+                    commodities::paths(topology, graph, (ingress, egress), settings.paths_max(), &mut workspace);
+                if !paths.is_empty() {
+                    flows.push((FlowKey { aggregator: AggregatorIx(aggregator), level, egress }, paths));
+                }
             }
         }
         let mut on_link = vec![0_u64; topology.link_count()];
-        let hops = flows.iter().flat_map(|(_, path): &(FlowKey, Arc<[LinkIx]>)| path.iter());
+        let hops = flows.iter().filter_map(|(_, paths)| paths.first()).flat_map(|path: &Arc<[LinkIx]>| path.iter());
         hops.for_each(|link| on_link[link.at()] += 1);
         let fair_bps = CAPACITY_BPS / on_link.iter().max().copied().unwrap_or(1).max(1);
         let capacities = topology.links().map(|(_, link)| link.capacity).collect();
-        Self { capacities, flows, fair_bps, draw }
+        Self { settings, capacities, flows, fair_bps, draw }
     }
 
     /// Anything up to twice `percent` of the fair part.
@@ -116,20 +167,25 @@ impl Round {
                 };
             }
             let (started, began_ns) = (Instant::now(), on_cpu_ns());
-            for ((key, path), want) in self.flows[first..end].iter().zip(&wants[first..end]) {
-                planner.put(*key, path, *want);
+            for ((key, paths), want) in self.flows[first..end].iter().zip(&wants[first..end]) {
+                planner.put(*key, paths, *want);
             }
             told += planner.update().len();
             cpu_ns += on_cpu_ns() - began_ns;
             walls_ns.push(started.elapsed().as_nanos() as f64);
         }
         walls_ns.sort_by(f64::total_cmp);
+        let began_ns = on_cpu_ns();
+        planner.rebalance();
+        planner.update();
+        let balance_ns = on_cpu_ns() - began_ns;
         let (anew, anew_ns) = self.anew(&wants);
         assert!(planner.rates().eq(anew.rates()), "the plan kept up to date is another than the plan made anew");
         let change_ns = cpu_ns / CHANGES as f64;
         let tenants_ns = self.with_tenants(&mut planner, percent);
         println!(
-            "{load:<16}{:>12}{:>12.1}{:>12.1}{:>12.1}{:>10.1}{:>10.1}{:>12.0}{:>12.2}",
+            "{load:<16}{:>6.2}{:>12}{:>12.1}{:>12.1}{:>12.1}{:>10.1}{:>10.1}{:>12.0}{:>12.1}{:>12.2}",
+            anew.rates().count() as f64 / self.flows.len() as f64,
             self.flows.len() / 3,
             anew_ns / 1e6,
             change_ns / 1e3,
@@ -137,6 +193,7 @@ impl Round {
             walls_ns[CHANGES * 99 / 100] / 1e3,
             told as f64 / CHANGES as f64,
             anew_ns / change_ns,
+            balance_ns / 1e6,
             tenants_ns / 1e6
         );
     }
@@ -154,9 +211,9 @@ impl Round {
         for _ in 0..CHANGES_WITH_TENANTS {
             let at = usize::try_from(self.draw.below(self.flows.len() as u64)).expect("few flows");
             let want = self.want(percent);
-            let (key, path) = &self.flows[at];
+            let (key, paths) = &self.flows[at];
             let began_ns = on_cpu_ns();
-            planner.put(*key, path, want);
+            planner.put(*key, paths, want);
             planner.update();
             cpu_ns += on_cpu_ns() - began_ns;
         }
@@ -165,9 +222,9 @@ impl Round {
 
     fn anew(&self, wants: &[FlowDemand]) -> (Planner, f64) {
         let began_ns = on_cpu_ns();
-        let mut planner = Planner::new(SchedulerSettings::default(), &self.capacities);
-        for ((key, path), want) in self.flows.iter().zip(wants) {
-            planner.put(*key, path, *want);
+        let mut planner = Planner::new(self.settings.clone(), &self.capacities);
+        for ((key, paths), want) in self.flows.iter().zip(wants) {
+            planner.put(*key, paths, *want);
         }
         planner.update();
         let took_ns = on_cpu_ns() - began_ns;

@@ -40,6 +40,8 @@ pub struct SchedulerConfig {
     /// The most aggregators at once: 1,000 where reports are taken from anybody, 100,000 where whoever sends one has to say who
     /// it is.
     pub aggregators_max: Option<u32>,
+    /// The most paths over which the traffic of an aggregator to a node is split under `max_min`, 1 to 8; 4 by default.
+    pub max_paths: Option<u32>,
 }
 
 /// The most aggregators at once where whoever reaches a door may invent them.
@@ -98,6 +100,7 @@ impl SchedulerConfig {
             lower_by_ppm: self.lower_by_ppm.or(other.lower_by_ppm),
             lease_ms: self.lease_ms.or(other.lease_ms),
             aggregators_max: self.aggregators_max.or(other.aggregators_max),
+            max_paths: self.max_paths.or(other.max_paths),
         }
     }
 
@@ -118,6 +121,7 @@ impl SchedulerConfig {
             lower_by_ppm: Some(settings.lower_by.as_ppm()),
             lease_ms: Some(settings.lease_ms),
             aggregators_max: Some(settings.aggregators_max),
+            max_paths: Some(settings.max_paths),
         };
         self.over(in_force)
     }
@@ -155,6 +159,7 @@ impl SchedulerConfig {
             lease_ms: self.lease_ms.unwrap_or(usual.lease_ms),
             step_bits: usual.step_bits,
             aggregators_max: self.aggregators_max.unwrap_or(usual.aggregators_max),
+            max_paths: self.max_paths.unwrap_or(usual.max_paths),
         };
         settings.check()?;
         Ok(settings)

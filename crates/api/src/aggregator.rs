@@ -239,8 +239,22 @@ pub struct AggregatorDestination {
     /// The rate, in bit/s.
     #[schema(maximum = 9_223_372_036_854_775_807_u64)]
     pub rate_bps: u64,
-    /// The allocation that reserves the rate, by id.
+    /// The allocation that reserves the rate, by id; of several the one of the first path.
     pub allocation: String,
+    /// The allocations that reserve the rate, where it is split over several paths; empty where `allocation` reserves all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 8)]
+    pub paths: Vec<AggregatorPath>,
+}
+
+/// One of several paths to the consumers at a node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AggregatorPath {
+    /// The allocation that reserves the rate of the path, by id.
+    pub allocation: String,
+    /// The rate of the path, in bit/s.
+    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    pub rate_bps: u64,
 }
 
 /// What may be sent in a level after the lease.
@@ -273,10 +287,20 @@ pub struct Aggregator {
     pub demand: Vec<AggregatorDemand>,
     /// What it may send.
     pub rates: AggregatorRates,
+    /// The most paths over which traffic to a node is split: `max_paths` of `[scheduler]` under the policy `max_min`, 1 under the
+    /// others, and 1 where a controller drives the switches of the topology, which do not split flows.
+    #[serde(default = "one_path")]
+    #[schema(required = true, minimum = 1, maximum = 8)]
+    pub max_paths: u32,
     /// The last report; not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub metadata: Option<AggregatorMetadata>,
+}
+
+/// What services that know nothing of several paths have.
+fn one_path() -> u32 {
+    1
 }
 
 /// How recent the last report of an aggregator is.

@@ -120,6 +120,7 @@ mod tests {
             demand: Default::default(),
             boosted: Default::default(),
             rates: Arc::new(rates),
+            max_paths: 1,
         }
     }
 

@@ -7,7 +7,7 @@ use kernel::command::{Command, Expected, LinkChange, OnMisfit};
 use kernel::event::Denial;
 use kernel::id::AllocationId;
 use kernel::path::{Metric, Workspace};
-use kernel::scheduler::engine::{Dispatcher, GrantOutcome, ReportRejection, Urgency};
+use kernel::scheduler::engine::{AggregatorView, Dispatcher, GrantOutcome, ReportRejection, Urgency};
 use kernel::scheduler::hysteresis::LeaseState;
 use kernel::scheduler::report::Endpoint;
 use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
@@ -18,7 +18,7 @@ use kernel::{Event, Recorded, Refusal, State, apply, decide};
 
 use crate::kernel::{name, network, request};
 
-const MBPS: u64 = 1_000_000;
+pub(super) const MBPS: u64 = 1_000_000;
 
 pub(super) struct World {
     state: State,
@@ -73,6 +73,26 @@ impl World {
 
     pub(super) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// How many commands the scheduler has submitted.
+    pub(super) fn commands(&self) -> usize {
+        self.commands
+    }
+
+    pub(super) fn view(&self, id: &str) -> AggregatorView {
+        self.dispatcher.view(&name(id)).unwrap()
+    }
+
+    /// The scheduler hears of what others have done.
+    pub(super) fn follow(&mut self) {
+        self.dispatcher.sync_all(&self.state);
+        self.settle();
+    }
+
+    /// Another scheduler begins where this one has ended.
+    pub(super) fn restart(&mut self, settings: SchedulerSettings) {
+        self.dispatcher = Dispatcher::new(settings, None, &self.state, self.now);
     }
 
     /// The scheduler hears that tenants have changed.
@@ -142,14 +162,18 @@ impl World {
                 assert_eq!(rate.destinations.iter().map(|to| to.rate.as_bps()).sum::<u64>(), rate.rate.as_bps());
                 assert!(rate.fallback <= rate.rate);
                 for to in &rate.destinations {
-                    let allocation = self.state.allocation(to.allocation).unwrap();
-                    assert_eq!(allocation.demand.bandwidth, to.rate);
+                    let paths = to.paths.iter().map(|path| path.rate.as_bps());
+                    assert_eq!(paths.sum::<u64>(), to.rate.as_bps());
+                }
+                for (to, path) in rate.destinations.iter().flat_map(|to| to.paths.iter().map(move |path| (to, path))) {
+                    let allocation = self.state.allocation(path.allocation).unwrap();
+                    assert_eq!(allocation.demand.bandwidth, path.rate);
                     assert_eq!(allocation.demand.attributes.aggregator, Some(name(id)));
                     assert_eq!(allocation.demand.class_type.at(), level);
                     let topology = self.state.network("net").unwrap().topology();
                     assert_eq!(topology.node(allocation.demand.ingress).unwrap().name, view.metadata.node);
                     assert_eq!(topology.node(allocation.demand.egress).unwrap().name, to.node);
-                    told.push(to.allocation);
+                    told.push(path.allocation);
                 }
             }
         }
@@ -293,7 +317,8 @@ fn reports_that_cannot_be_are_refused_and_change_nothing() {
 
 #[test]
 fn what_others_take_lowers_the_rates_and_what_they_leave_raises_them() {
-    let mut world = World::new(&[("a-b", 100 * MBPS), ("a-c", 10 * MBPS), ("c-b", 10 * MBPS)], settings());
+    let settings = SchedulerSettings { max_paths: 1, ..settings() };
+    let mut world = World::new(&[("a-b", 100 * MBPS), ("a-c", 10 * MBPS), ("c-b", 10 * MBPS)], settings);
     let metadata = world.metadata("a", &[(0, 60 * MBPS, "b")]);
     world.report("ag", metadata).unwrap();
     let before = world.rate("ag", 0);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kernel::id::{LinkIx, NodeIx};
 use kernel::scheduler::{
-    AggregatorIx, DivisionPolicy, FlowDemand, FlowKey, MaxMin, Planner, QosLevel, SchedulerSettings,
+    AggregatorIx, DivisionPolicy, FlowDemand, FlowKey, MaxMin, PathKey, Planner, QosLevel, SchedulerSettings,
 };
 use kernel::units::Bandwidth;
 use proptest::prelude::*;
@@ -83,7 +83,7 @@ impl Asked {
     fn plan(&self, settings: &SchedulerSettings) -> Planner {
         let mut planner = Planner::new(settings.clone(), &self.capacities.map(bandwidth));
         // Backwards, to be in another order than the steps.
-        self.flows.iter().rev().for_each(|(key, want)| planner.put(*key, &way(*key), *want));
+        self.flows.iter().rev().for_each(|(key, want)| planner.put(*key, &[way(*key)], *want));
         for (link, stray) in (0..LINKS).map(LinkIx).zip(self.strays) {
             planner.set_stray(link, bandwidth(stray));
         }
@@ -94,7 +94,7 @@ impl Asked {
 
 fn take(planner: &mut Planner, step: &Step) {
     match step {
-        Step::Put(key, path, want) => planner.put(*key, path, *want),
+        Step::Put(key, path, want) => planner.put(*key, std::slice::from_ref(path), *want),
         Step::Remove(key) => planner.remove(*key),
         Step::Capacity(link, all) => planner.set_capacity(*link, *all),
         Step::Stray(link, stray) => planner.set_stray(*link, *stray),
@@ -102,7 +102,7 @@ fn take(planner: &mut Planner, step: &Step) {
     }
 }
 
-fn rates(planner: &Planner) -> BTreeMap<FlowKey, (u64, u64)> {
+fn rates(planner: &Planner) -> BTreeMap<PathKey, (u64, u64)> {
     planner.rates().map(|(key, rate)| (key, (rate.rate.as_bps(), rate.guaranteed.as_bps()))).collect()
 }
 
@@ -116,8 +116,8 @@ fn settings() -> impl Strategy<Value = SchedulerSettings> {
 }
 
 fn on_link(planner: &Planner, link: u32, level: Option<u8>) -> u64 {
-    let here = planner.rates().filter(|(key, _)| way(*key).contains(&LinkIx(link)));
-    let of = here.filter(|(key, _)| level.is_none_or(|level| level == key.level.number()));
+    let here = planner.rates().filter(|(key, _)| way(key.flow).contains(&LinkIx(link)));
+    let of = here.filter(|(key, _)| level.is_none_or(|level| level == key.flow.level.number()));
     of.map(|(_, rate)| rate.rate.as_bps()).sum()
 }
 
@@ -129,7 +129,7 @@ proptest! {
     ) {
         let mut asked = Asked::new();
         let mut planner = Planner::new(settings.clone(), &asked.capacities.map(bandwidth));
-        let mut told: BTreeMap<FlowKey, u64> = BTreeMap::new();
+        let mut told: BTreeMap<PathKey, u64> = BTreeMap::new();
         for step in steps.iter().chain([&Step::Settle]) {
             asked.take(step);
             if let Step::Settle = step {
@@ -171,10 +171,10 @@ proptest! {
         let flooded = asked.plan(&settings);
         let quiet = Asked { strays: [0; LINKS as usize], ..asked.clone() }.plan(&settings);
         for (key, rate) in flooded.rates() {
-            prop_assert_eq!(rate.guaranteed, quiet.rate(key).unwrap().guaranteed);
+            prop_assert_eq!(rate.guaranteed, quiet.rate(key.flow).unwrap().guaranteed);
         }
         for link in 0..LINKS {
-            let here = flooded.rates().filter(|(key, _)| way(*key).contains(&LinkIx(link)));
+            let here = flooded.rates().filter(|(key, _)| way(key.flow).contains(&LinkIx(link)));
             let (own, lent) = here.fold((0, 0), |(own, lent), (_, rate)| {
                 (own + rate.guaranteed.as_bps(), lent + rate.rate.as_bps() - rate.guaranteed.as_bps())
             });
@@ -219,7 +219,7 @@ proptest! {
         let (key, want) = asked.flows.iter().nth(chosen.index(asked.flows.len())).unwrap();
         let before = planner.rate(*key).unwrap().rate;
         let demand = bandwidth(want.demand.as_bps().saturating_add(more));
-        planner.put(*key, &way(*key), FlowDemand { demand, ..*want });
+        planner.put(*key, &[way(*key)], FlowDemand { demand, ..*want });
         planner.update();
         prop_assert!(planner.rate(*key).unwrap().rate >= before);
     }

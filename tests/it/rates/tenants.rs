@@ -90,7 +90,7 @@ fn rates(tenants: &[(u32, &str, u32)], demands: &[(u32, u8, u64)]) -> Vec<u64> {
     let path: Arc<[LinkIx]> = [LinkIx(0)].into();
     for (aggregator, level, mbps) in demands {
         let demand = FlowDemand { demand: Bandwidth::saturating_from_bps(mbps * MBPS), boosted: false };
-        planner.put(key((*aggregator, *level)), &path, demand);
+        planner.put(key((*aggregator, *level)), std::slice::from_ref(&path), demand);
     }
     planner.update();
     demands
@@ -128,7 +128,11 @@ fn a_tenant_comes_and_goes() {
     let key = |aggregator| FlowKey { aggregator: AggregatorIx(aggregator), level, egress };
     let path: Arc<[LinkIx]> = [LinkIx(0)].into();
     for aggregator in 0..4 {
-        planner.put(key(aggregator), &path, FlowDemand { demand: Bandwidth::MAX, boosted: false });
+        planner.put(
+            key(aggregator),
+            std::slice::from_ref(&path),
+            FlowDemand { demand: Bandwidth::MAX, boosted: false },
+        );
     }
     let rates = |planner: &mut Planner| {
         planner.update();

@@ -2,12 +2,13 @@
 
 use api::aggregator::{
     Aggregator, AggregatorDemand, AggregatorDestination, AggregatorFallback, AggregatorFreshness, AggregatorLevel,
-    AggregatorLevelRate, AggregatorMetadata, AggregatorRates, AggregatorSubscriber, AggregatorTopic, UnservedReason,
+    AggregatorLevelRate, AggregatorMetadata, AggregatorPath, AggregatorRates, AggregatorSubscriber, AggregatorTopic,
+    UnservedReason,
 };
 use api::instant::Instant;
 use kernel::id::Name;
 use kernel::scheduler::QosLevel;
-use kernel::scheduler::engine::{AggregatorView, GrantedLevel, GrantedRates, UnservedCause};
+use kernel::scheduler::engine::{AggregatorView, GrantedLevel, GrantedPath, GrantedRates, UnservedCause};
 use kernel::scheduler::hysteresis::LeaseState;
 use kernel::scheduler::report::{Metadata, Subscriber, TopicReport};
 
@@ -26,6 +27,7 @@ pub fn brief(view: &AggregatorView) -> Aggregator {
         heard_at: Instant(view.heard_at.0),
         demand: demand.collect(),
         rates: rates(&view.rates),
+        max_paths: u32::try_from(view.max_paths).unwrap_or(u32::MAX),
         metadata: None,
     }
 }
@@ -61,15 +63,19 @@ pub fn rates(rates: &GrantedRates) -> AggregatorRates {
 }
 
 fn level_rate(level: QosLevel, granted: &GrantedLevel) -> AggregatorLevelRate {
+    let path =
+        |path: &GrantedPath| AggregatorPath { allocation: path.allocation.to_string(), rate_bps: path.rate.as_bps() };
     let destinations = granted.destinations.iter().map(|to| AggregatorDestination {
         node: to.node.to_string(),
         rate_bps: to.rate.as_bps(),
-        allocation: to.allocation.to_string(),
+        allocation: to.paths.first().map(|path| path.allocation.to_string()).unwrap_or_default(),
+        paths: if to.paths.len() > 1 { to.paths.iter().map(path).collect() } else { vec![] },
     });
+    let paths = granted.destinations.iter().flat_map(|to| &to.paths);
     AggregatorLevelRate {
         qos_level: level.number(),
         rate_bps: granted.rate.as_bps(),
-        allocations: granted.destinations.iter().map(|to| to.allocation.to_string()).collect(),
+        allocations: paths.map(|path| path.allocation.to_string()).collect(),
         destinations: destinations.collect(),
         unserved: granted.unserved.map(unserved),
     }

@@ -121,7 +121,11 @@ mod tests {
         };
         for (at, (level, _, _, bps)) in flows.iter().enumerate() {
             let path: Arc<[LinkIx]> = way(flows[at]).map(|link| LinkIx(u32::try_from(link).unwrap())).collect();
-            planner.put(key(at, *level), &path, FlowDemand { demand: bandwidth(*bps), boosted: false });
+            planner.put(
+                key(at, *level),
+                std::slice::from_ref(&path),
+                FlowDemand { demand: bandwidth(*bps), boosted: false },
+            );
             planner.update();
         }
         flows.iter().enumerate().map(|(at, flow)| planner.rate(key(at, flow.0)).unwrap().rate.as_bps()).collect()

@@ -2,6 +2,7 @@
 //! level and node with consumers. Pure: time is an argument, and equal reports in equal order give equal plans.
 //!
 //! - [`report`]: what an aggregator reports, and the demand of each flow that follows from it (arrivals and backlog).
+//! - [`add_alternatives`]: the paths over which a flow may be split.
 //! - `flow_match`: the packets of a flow, for the match at the ingress switch.
 //! - [`Planner`]: a rate for every flow, by one of three policies. [`MaxMin`] is weighted max-min fairness by progressive
 //!   filling (Bertsekas and Gallager, *Data Networks*, section 6.5), from nothing or incrementally, on a logarithmic grid
@@ -19,6 +20,7 @@ mod equal_share;
 mod log_steps;
 mod flow_match;
 mod class_bounds;
+mod alternative_paths;
 mod planner;
 pub mod settings;
 pub mod hysteresis;
@@ -26,9 +28,10 @@ mod max_min;
 
 use std::fmt;
 
+pub use alternative_paths::{AlternativeQuery, add_alternatives};
 pub use class_bounds::ClassBounds;
 pub use max_min::{FlowIx, MaxMin, RATE_MAX_BPS, TenantShare};
-pub use planner::{FlowDemand, FlowKey, FlowRate, Planner, RateChange, RatePlan};
+pub use planner::{FlowDemand, FlowKey, FlowRate, PathKey, Planner, RateChange, RatePlan};
 pub use settings::{DivisionPolicy, SchedulerSettings};
 
 use super::class::ClassType;

@@ -1,5 +1,8 @@
 //! The plan: a rate for every flow, kept up to date as reports, paths and links change. A flow is what one aggregator
-//! sends in one QoS level to the consumers at one node.
+//! sends in one QoS level to the consumers at one node, over one path or several.
+//!
+//! A flow of several paths divides its demand and its weight among them in parts (`splits`); each path with a part is filled
+//! like a flow of its own. Parts are found anew when demands are far from those that they were found for (`balance`).
 //!
 //! Under `max_min` a flow's bandwidth function has two pieces, after BwE: first its level's share of every link is filled
 //! max-min fair among the flows of the level (so that no level starves another), then what is left is filled among all,
@@ -12,12 +15,17 @@
 
 mod classes;
 mod owned_max_min;
+mod balance;
+mod splits;
+mod path_entries;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use self::balance::Balance;
 use self::classes::LinkClasses;
 use self::owned_max_min::OwnedMaxMin;
+use self::splits::{FIRST_ALONE, PathParts};
 use super::class_bounds::ClassBounds;
 use super::equal_share::{Claimant, Even};
 use super::max_min::{FlowIx, MaxMin, RATE_MAX_BPS, TenantShare, TenantShares, UNIT};
@@ -36,6 +44,15 @@ pub struct FlowKey {
     pub egress: NodeIx,
 }
 
+/// A path of a flow.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PathKey {
+    /// The flow.
+    pub flow: FlowKey,
+    /// The path, by its place among those of the flow.
+    pub path: u8,
+}
+
 /// The demand of a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FlowDemand {
@@ -45,7 +62,7 @@ pub struct FlowDemand {
     pub boosted: bool,
 }
 
-/// The rate of a flow.
+/// The rate of a flow, or of a path of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FlowRate {
     /// The whole rate.
@@ -54,11 +71,11 @@ pub struct FlowRate {
     pub guaranteed: Bandwidth,
 }
 
-/// A flow whose rate changed; zero: it is out of the plan.
+/// A path whose rate changed; zero: it is out of the plan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RateChange {
-    /// The flow.
-    pub key: FlowKey,
+    /// The path.
+    pub key: PathKey,
     /// Its rate now.
     pub rate: FlowRate,
 }
@@ -70,7 +87,10 @@ pub type RatePlan = BTreeMap<AggregatorIx, [Bandwidth; LEVELS]>;
 #[derive(Clone, Debug)]
 pub struct Planner {
     settings: SchedulerSettings,
-    index: BTreeMap<FlowKey, u32>,
+    flows: BTreeMap<FlowKey, PlannedFlow>,
+    balance: Balance,
+    /// The paths with a part.
+    index: BTreeMap<PathKey, u32>,
     entries: Vec<Option<PlannerEntry>>,
     vacant: Vec<u32>,
     first: FirstPiece,
@@ -87,7 +107,7 @@ pub struct Planner {
     classes: Vec<LinkClasses>,
     /// Entries to update, each of them marked; some more than once.
     touched: Vec<u32>,
-    removed: BTreeSet<FlowKey>,
+    removed: BTreeSet<PathKey>,
     /// The tenants of aggregators, under [`DivisionPolicy::MaxMin`].
     shares: TenantShares,
 }
@@ -99,10 +119,23 @@ enum FirstPiece {
     Even(Even),
 }
 
+/// A flow and how it is divided.
+#[derive(Clone, Debug)]
+struct PlannedFlow {
+    want: FlowDemand,
+    paths: Arc<[Arc<[LinkIx]>]>,
+    parts: PathParts,
+    /// The demand for which the parts were found.
+    balanced_for: Bandwidth,
+}
+
+/// A path with a part of its flow.
 #[derive(Clone, Debug)]
 struct PlannerEntry {
-    key: FlowKey,
+    key: PathKey,
     party: Claimant,
+    part: u8,
+    /// The part of the flow's demand.
     want: FlowDemand,
     pool: Option<FlowIx>,
     common: Option<FlowIx>,
@@ -136,6 +169,8 @@ impl Planner {
         let bounded = classes.len() * LEVELS;
         let resources = capacity.iter().copied().chain(std::iter::repeat_n(0, bounded));
         let mut planner = Self {
+            flows: BTreeMap::new(),
+            balance: Balance::of(&capacity),
             index: BTreeMap::new(),
             entries: vec![],
             vacant: vec![],
@@ -173,6 +208,7 @@ impl Planner {
         }
         self.update_pools(link);
         self.leave(link, units(now_bps) - units(old_bps));
+        self.balance.on_capacity(link, now_bps);
     }
 
     /// Sets the tenant of an aggregator; `None`: it has none. The division of the paper knows no tenants.
@@ -205,40 +241,41 @@ impl Planner {
         Bandwidth::saturating_from_bps(self.capacity.get(link.at()).copied().unwrap_or(0))
     }
 
-    /// Sets the demand and the path of a flow.
-    pub fn put(&mut self, key: FlowKey, path: &Arc<[LinkIx]>, want: FlowDemand) {
-        let known = self.index.get(&key).copied();
-        let same_way = known.and_then(|at| self.entry(at)).is_some_and(|entry| entry.party.path == *path);
-        match known {
-            Some(at) if same_way => self.ask(at, want),
-            Some(_) => {
-                self.remove(key);
-                self.insert(key, path, want);
+    /// Sets the demand and the paths of a flow, the preferred one first; beyond the settings' most they are not looked at.
+    pub fn put(&mut self, key: FlowKey, paths: &[Arc<[LinkIx]>], want: FlowDemand) {
+        let paths = paths.get(..self.settings.paths_max()).unwrap_or(paths);
+        match self.flows.get_mut(&key) {
+            Some(flow) if *flow.paths == *paths => {
+                if flow.want == want {
+                    return;
+                }
+                flow.want = want;
+                self.balance.on_demand(flow.balanced_for, want.demand);
             }
-            None => self.insert(key, path, want),
+            known => {
+                // Another path in the place of one has its part until parts are found anew.
+                let kept = known.filter(|flow| flow.paths.len() == paths.len()).map(|flow| flow.parts);
+                self.remove(key);
+                self.balance.on_added(paths);
+                let parts = kept.unwrap_or(FIRST_ALONE);
+                self.flows.insert(key, PlannedFlow { want, paths: paths.into(), parts, balanced_for: want.demand });
+            }
         }
+        self.apply_parts(key);
     }
 
     /// Takes a flow out.
     pub fn remove(&mut self, key: FlowKey) {
-        let Some(at) = self.index.remove(&key) else { return };
-        let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::take) else { return };
-        match (&mut self.first, entry.pool) {
-            (FirstPiece::Pools(pools), Some(pool)) => pools[key.level.at()].remove(pool),
-            (FirstPiece::Even(even), _) => even.leave(at, &entry.party),
-            _ => {}
-        }
-        if let Some(common) = entry.common {
-            self.common.remove(common);
-        }
-        self.rebase(&entry.party, entry.base, 0);
-        self.count_demand(&entry.party, entry.want.demand, Bandwidth::ZERO);
-        self.vacant.push(at);
-        self.removed.insert(key);
+        let Some(flow) = self.flows.remove(&key) else { return };
+        self.balance.on_removed(&flow.paths);
+        (0..).zip(flow.paths.iter()).for_each(|(path, _)| self.remove_path(PathKey { flow: key, path }));
     }
 
-    /// Updates the plan after changes; answers the flows whose rate changed, in the order of keys.
+    /// Updates the plan after changes; answers the paths whose rate changed, in the order of keys.
     pub fn update(&mut self) -> Vec<RateChange> {
+        if self.balance.is_due() {
+            self.rebalance();
+        }
         self.update_first_pieces();
         let mut touched = std::mem::take(&mut self.touched);
         touched.iter().for_each(|at| self.update_first_piece(*at));
@@ -262,13 +299,20 @@ impl Planner {
         changes
     }
 
-    /// The rate of a flow, as of the last [`Planner::update`].
+    /// The rate of a flow over all of its paths, as of the last [`Planner::update`].
     pub fn rate(&self, key: FlowKey) -> Option<FlowRate> {
-        self.index.get(&key).and_then(|at| self.entry(*at)).map(|entry| entry.told)
+        self.flows.contains_key(&key).then(|| {
+            let (first, last) = (PathKey { flow: key, path: 0 }, PathKey { flow: key, path: u8::MAX });
+            let told = self.index.range(first..=last).filter_map(|(_, at)| Some(self.entry(*at)?.told));
+            told.fold(FlowRate::default(), |sum, path| FlowRate {
+                rate: plus(sum.rate, path.rate),
+                guaranteed: plus(sum.guaranteed, path.guaranteed),
+            })
+        })
     }
 
-    /// The rate of every flow, as of the last [`Planner::update`].
-    pub fn rates(&self) -> impl Iterator<Item = (FlowKey, FlowRate)> + '_ {
+    /// The rate of every path with a part, as of the last [`Planner::update`].
+    pub fn rates(&self) -> impl Iterator<Item = (PathKey, FlowRate)> + '_ {
         self.index.iter().filter_map(|(key, at)| Some((*key, self.entry(*at)?.told)))
     }
 
@@ -276,161 +320,15 @@ impl Planner {
     pub fn plan(&self) -> RatePlan {
         let mut plan = RatePlan::new();
         for (key, rate) in self.rates() {
-            let sum = &mut plan.entry(key.aggregator).or_default()[key.level.at()];
-            *sum = Bandwidth::saturating_from_bps(sum.as_bps() + rate.rate.as_bps());
+            let sum = &mut plan.entry(key.flow.aggregator).or_default()[key.flow.level.at()];
+            *sum = plus(*sum, rate.rate);
         }
         plan
     }
+}
 
-    fn entry(&self, at: u32) -> Option<&PlannerEntry> {
-        self.entries.get(at as usize).and_then(Option::as_ref)
-    }
-
-    fn insert(&mut self, key: FlowKey, path: &Arc<[LinkIx]>, want: FlowDemand) {
-        let at = self.vacant.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
-        });
-        let party = Claimant { aggregator: key.aggregator, level: key.level, path: Arc::clone(path) };
-        let pool = match &mut self.first {
-            FirstPiece::Pools(pools) => {
-                Some(pools[key.level.at()].add((at, key.aggregator), path, 1, want.demand.as_bps()))
-            }
-            FirstPiece::Even(even) => {
-                even.join(at, &party);
-                None
-            }
-        };
-        self.count_demand(&party, Bandwidth::ZERO, want.demand);
-        let entry = PlannerEntry {
-            key,
-            party,
-            want,
-            pool,
-            common: None,
-            base: 0,
-            told: FlowRate::default(),
-            is_touched: false,
-        };
-        if let Some(place) = self.entries.get_mut(at as usize) {
-            *place = Some(entry);
-        }
-        self.index.insert(key, at);
-        self.touch(at);
-    }
-
-    fn ask(&mut self, at: u32, want: FlowDemand) {
-        let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut) else { return };
-        if entry.want == want {
-            return;
-        }
-        let (before, party) = (std::mem::replace(&mut entry.want, want).demand, entry.party.clone());
-        if let (FirstPiece::Pools(pools), Some(pool)) = (&mut self.first, entry.pool) {
-            pools[party.level.at()].set_demand(pool, want.demand.as_bps());
-        }
-        self.count_demand(&party, before, want.demand);
-        self.touch(at);
-    }
-
-    /// Marks an entry for the next update.
-    fn touch(&mut self, at: u32) {
-        if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut)
-            && !std::mem::replace(&mut entry.is_touched, true)
-        {
-            self.touched.push(at);
-        }
-    }
-
-    /// Marks the entries whose first piece may have changed.
-    fn update_first_pieces(&mut self) {
-        let touched: Vec<u32> = match &mut self.first {
-            FirstPiece::Pools(pools) => pools.iter_mut().flat_map(OwnedMaxMin::update).collect(),
-            FirstPiece::Even(even) => even.touched().into_iter().collect(),
-        };
-        touched.into_iter().for_each(|at| self.touch(at));
-    }
-
-    /// Sets a flow's first piece, and its demand in the second filling to the rest.
-    fn update_first_piece(&mut self, at: u32) {
-        let Some(entry) = self.entries.get(at as usize).and_then(Option::as_ref) else { return };
-        let wanted = u128::from(entry.want.demand.as_bps().min(RATE_MAX_BPS)) * u128::from(UNIT);
-        let base = match (&self.first, entry.pool) {
-            (FirstPiece::Pools(pools), Some(pool)) => pools[entry.key.level.at()].rate_units(pool),
-            (FirstPiece::Even(even), _) => match self.settings.policy {
-                DivisionPolicy::BufferAware if !entry.want.boosted => even.part_units(&entry.party).min(wanted),
-                _ => even.part_units(&entry.party),
-            },
-            _ => 0,
-        };
-        let asks_more = match self.settings.policy {
-            DivisionPolicy::MaxMin => true,
-            DivisionPolicy::BufferAware => entry.want.boosted,
-            DivisionPolicy::Fixed => false,
-        };
-        let rest = if asks_more { wanted.saturating_sub(base).div_ceil(u128::from(UNIT)) } else { 0 };
-        let rest_bps = u64::try_from(rest).unwrap_or(RATE_MAX_BPS);
-        let (party, old, known) = (entry.party.clone(), entry.base, entry.common);
-        let common = match known {
-            Some(common) => {
-                self.common.set_demand(common, rest_bps);
-                Some(common)
-            }
-            None if rest_bps == 0 => None,
-            None => {
-                let resources = self.resources(&party);
-                let weight = self.settings.weights[party.level.at()];
-                Some(self.common.add((at, party.aggregator), &resources, weight, rest_bps))
-            }
-        };
-        self.rebase(&party, old, base);
-        if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut) {
-            (entry.base, entry.common) = (base, common);
-        }
-    }
-
-    fn rebase(&mut self, party: &Claimant, old: u128, new: u128) {
-        let less = i128::try_from(old).unwrap_or(i128::MAX) - i128::try_from(new).unwrap_or(i128::MAX);
-        if less == 0 {
-            return;
-        }
-        for link in party.path.iter() {
-            if let Some(classes) = self.classes.get_mut(link.at()) {
-                let first = &mut classes.first[party.level.at()];
-                *first = (*first + new).saturating_sub(old);
-            }
-            self.leave(*link, less);
-        }
-    }
-
-    /// Adds to the remainder of a link.
-    fn leave(&mut self, link: LinkIx, more: i128) {
-        if let (Some(left), Some(is_dirty)) = (self.left.get_mut(link.at()), self.is_dirty.get_mut(link.at())) {
-            *left += more;
-            if !std::mem::replace(is_dirty, true) {
-                self.dirty.push(link);
-            }
-        }
-    }
-
-    /// Sets the capacity of the second filling on every dirty link.
-    fn update_remainders(&mut self) {
-        for link in std::mem::take(&mut self.dirty) {
-            let (Some(left), Some(stray)) = (self.left.get(link.at()), self.stray.get(link.at())) else { continue };
-            self.common.set_capacity_units(link, u128::try_from(*left - stray).unwrap_or(0));
-            if let Some(is_dirty) = self.is_dirty.get_mut(link.at()) {
-                *is_dirty = false;
-            }
-            self.update_bounds(link);
-        }
-    }
-
-    fn rate_at(&self, at: u32) -> FlowRate {
-        let Some(entry) = self.entry(at) else { return FlowRate::default() };
-        let rest = entry.common.map_or(0, |common| self.common.rate_units(common));
-        let bandwidth =
-            |all: u128| Bandwidth::saturating_from_bps(u64::try_from(all / u128::from(UNIT)).unwrap_or(RATE_MAX_BPS));
-        FlowRate { rate: bandwidth(entry.base + rest), guaranteed: bandwidth(entry.base) }
-    }
+fn plus(one: Bandwidth, other: Bandwidth) -> Bandwidth {
+    Bandwidth::saturating_from_bps(one.as_bps().saturating_add(other.as_bps()))
 }
 
 fn units(bps: u64) -> i128 {

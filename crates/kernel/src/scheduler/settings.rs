@@ -8,6 +8,8 @@ use crate::units::{PPM, Share};
 pub const DURATION_MAX_MS: u64 = 86_400_000;
 /// The most aggregators at once, whatever the settings.
 pub const AGGREGATORS_MAX: u32 = 100_000;
+/// The most paths of a flow, whatever the settings.
+pub const PATHS_MAX: usize = 8;
 /// The largest weight of a level.
 pub const WEIGHT_MAX: u32 = 1_000_000;
 
@@ -52,6 +54,8 @@ pub struct SchedulerSettings {
     pub step_bits: u32,
     /// The most aggregators at once.
     pub aggregators_max: u32,
+    /// The most paths of a flow under [`DivisionPolicy::MaxMin`]; the policies of the paper have one.
+    pub max_paths: u32,
 }
 
 /// An invalid setting.
@@ -103,11 +107,20 @@ impl Default for SchedulerSettings {
             lease_ms: 10_000,
             step_bits: 6,
             aggregators_max: AGGREGATORS_MAX,
+            max_paths: 4,
         }
     }
 }
 
 impl SchedulerSettings {
+    /// The most paths of a flow under the policy.
+    pub fn paths_max(&self) -> usize {
+        match self.policy {
+            DivisionPolicy::MaxMin => usize::try_from(self.max_paths).unwrap_or(PATHS_MAX).clamp(1, PATHS_MAX),
+            DivisionPolicy::Fixed | DivisionPolicy::BufferAware => 1,
+        }
+    }
+
     /// Checks every bound.
     ///
     /// # Errors
@@ -125,6 +138,7 @@ impl SchedulerSettings {
         within("floor_bps", self.floor_bps, 1, super::RATE_MAX_BPS)?;
         within("step_bits", u64::from(self.step_bits), 1, 20)?;
         within("aggregators_max", u64::from(self.aggregators_max), 1, u64::from(AGGREGATORS_MAX))?;
+        within("max_paths", u64::from(self.max_paths), 1, PATHS_MAX as u64)?;
         if self.boost_below > self.boost_above {
             let (below_ppm, above_ppm) = (self.boost_below.as_ppm(), self.boost_above.as_ppm());
             return Err(SettingsError::BoostInverted { below_ppm, above_ppm });

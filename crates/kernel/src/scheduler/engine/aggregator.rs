@@ -7,7 +7,7 @@ use crate::allocation::Flow as Packets;
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
 use crate::scheduler::hysteresis::LeaseState;
 use crate::scheduler::report::Metadata;
-use crate::scheduler::{AggregatorIx, FlowDemand, FlowRate, LEVELS, QosLevel, SchedulerSettings, TenantShare};
+use crate::scheduler::{AggregatorIx, FlowDemand, FlowRate, LEVELS, PathKey, QosLevel, SchedulerSettings, TenantShare};
 use crate::units::{Bandwidth, Millis};
 
 /// The rates granted to an aggregator.
@@ -65,10 +65,19 @@ impl UnservedCause {
 pub struct Destination {
     /// The node.
     pub node: Name,
-    /// The rate.
+    /// The rate, over all paths.
     pub rate: Bandwidth,
+    /// The allocations that reserve it, in the order of the flow's paths; one at least.
+    pub paths: Vec<GrantedPath>,
+}
+
+/// A path of a flow that has a rate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GrantedPath {
     /// The allocation that reserves it.
     pub allocation: AllocationId,
+    /// Its rate.
+    pub rate: Bandwidth,
 }
 
 /// The view of an aggregator.
@@ -90,6 +99,8 @@ pub struct AggregatorView {
     pub boosted: [bool; LEVELS],
     /// The granted rates.
     pub rates: Arc<GrantedRates>,
+    /// The most paths over which a flow is split: 1 where a controller drives the switches of its topology.
+    pub max_paths: usize,
 }
 
 pub(super) struct AggregatorState {
@@ -114,14 +125,20 @@ pub(super) struct SchedulerFlow {
     pub(super) want: FlowDemand,
     /// The match of its packets; `None`: not known.
     pub(super) packets: Option<Packets>,
-    /// The path of its reservation, or of the one it would get; `None`: there is no path.
-    pub(super) path: Option<Arc<[LinkIx]>>,
+    /// The preferred one first; none: no path leads to the egress.
+    pub(super) paths: Vec<FlowPath>,
+}
+
+/// A path of a flow, with its rate and its reservation.
+pub(super) struct FlowPath {
+    /// The links of its reservation, or of the one it would get.
+    pub(super) links: Arc<[LinkIx]>,
     pub(super) planned: FlowRate,
     pub(super) holding: Option<Reservation>,
     pub(super) refused: Option<Backoff>,
 }
 
-/// The reservation of a flow.
+/// The reservation of a path.
 #[derive(Clone)]
 pub(super) struct Reservation {
     pub(super) id: AllocationId,
@@ -138,19 +155,34 @@ pub(super) struct Backoff {
 }
 
 impl SchedulerFlow {
+    /// The demand to plan with: no more than can be reserved on all paths together.
+    pub(super) fn asks(&self) -> FlowDemand {
+        let most = self.paths.iter().map(FlowPath::most).fold(Bandwidth::ZERO, sum);
+        FlowDemand { demand: self.want.demand.min(most), ..self.want }
+    }
+
+    pub(super) fn links(&self) -> Vec<Arc<[LinkIx]>> {
+        self.paths.iter().map(|path| Arc::clone(&path.links)).collect()
+    }
+}
+
+impl FlowPath {
+    pub(super) fn new(links: Arc<[LinkIx]>) -> Self {
+        Self { links, planned: FlowRate::default(), holding: None, refused: None }
+    }
+
     pub(super) fn granted(&self) -> Bandwidth {
         self.holding.as_ref().map_or(Bandwidth::ZERO, |holding| holding.bandwidth)
     }
 
-    /// The demand to plan with: no more than can be reserved.
-    pub(super) fn asks(&self) -> FlowDemand {
-        let most = self.refused.map_or(Bandwidth::MAX, |refused| refused.most);
-        FlowDemand { demand: self.want.demand.min(most), ..self.want }
+    /// The most that can be reserved on it.
+    fn most(&self) -> Bandwidth {
+        self.refused.map_or(Bandwidth::MAX, |refused| refused.most)
     }
 
     /// The bandwidth to reserve: the planned rate, but no more than can be reserved.
     pub(super) fn aim(&self) -> Bandwidth {
-        self.planned.rate.min(self.refused.map_or(Bandwidth::MAX, |refused| refused.most))
+        self.planned.rate.min(self.most())
     }
 }
 
@@ -185,12 +217,17 @@ impl AggregatorState {
     pub(super) fn levels(&self, has_class: impl Fn(QosLevel) -> bool) -> [GrantedLevel; LEVELS] {
         let mut levels: [GrantedLevel; LEVELS] = Default::default();
         for ((level, _), flow) in &self.flows {
-            let Some(holding) = &flow.holding else { continue };
             let told = &mut levels[level.at()];
-            told.rate = sum(told.rate, holding.bandwidth);
-            told.fallback = sum(told.fallback, holding.bandwidth.min(flow.planned.guaranteed));
-            let (node, rate, allocation) = (flow.egress.clone(), holding.bandwidth, holding.id);
-            told.destinations.push(Destination { node, rate, allocation });
+            let mut destination = Destination { node: flow.egress.clone(), rate: Bandwidth::ZERO, paths: vec![] };
+            for (path, holding) in flow.paths.iter().filter_map(|path| Some((path, path.holding.as_ref()?))) {
+                told.fallback = sum(told.fallback, holding.bandwidth.min(path.planned.guaranteed));
+                destination.rate = sum(destination.rate, holding.bandwidth);
+                destination.paths.push(GrantedPath { allocation: holding.id, rate: holding.bandwidth });
+            }
+            if !destination.paths.is_empty() {
+                told.rate = sum(told.rate, destination.rate);
+                told.destinations.push(destination);
+            }
         }
         for (level, told) in QosLevel::ALL.into_iter().zip(&mut levels) {
             told.destinations.sort_by(|one, other| one.node.cmp(&other.node));
@@ -201,16 +238,20 @@ impl AggregatorState {
         levels
     }
 
+    pub(super) fn path(&self, key: PathKey) -> Option<&FlowPath> {
+        self.flows.get(&(key.flow.level, key.flow.egress))?.paths.get(usize::from(key.path))
+    }
+
     fn unserved_cause(&self, level: QosLevel, has_class: bool) -> Option<UnservedCause> {
         let mut flows = self.flows.iter().filter(|((other, _), _)| *other == level).map(|(_, flow)| flow).peekable();
         match (flows.peek(), has_class) {
             (None, _) => None,
             (Some(_), false) => Some(UnservedCause::NoClass),
-            (Some(_), true) => flows.all(|flow| flow.path.is_none()).then_some(UnservedCause::NoPath),
+            (Some(_), true) => flows.all(|flow| flow.paths.is_empty()).then_some(UnservedCause::NoPath),
         }
     }
 
-    pub(super) fn view(&self, id: &Name) -> AggregatorView {
+    pub(super) fn view(&self, id: &Name, max_paths: usize) -> AggregatorView {
         let mut demand = [Bandwidth::ZERO; LEVELS];
         for ((level, _), flow) in &self.flows {
             demand[level.at()] = sum(demand[level.at()], flow.want.demand);
@@ -224,6 +265,7 @@ impl AggregatorState {
             demand,
             boosted: self.boosts,
             rates: Arc::clone(&self.rates),
+            max_paths,
         }
     }
 }

@@ -1,13 +1,13 @@
-//! The flows of an aggregator: their demand after a report, and the reservation of each.
+//! The flows of an aggregator: their demand after a report, and the reservations of each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::aggregator::{Reservation, SchedulerFlow};
-use super::{Dispatcher, RecoveredReservation, WantedReservation, named, network_view};
+use super::aggregator::{FlowPath, Reservation, SchedulerFlow};
+use super::{Dispatcher, RecoveredReservation, WantedReservation, named};
 use crate::allocation::Allocation;
 use crate::id::{Name, NodeIx};
-use crate::scheduler::{FlowKey, FlowRate, QosLevel};
+use crate::scheduler::{FlowKey, PathKey, QosLevel};
 use crate::state::{Network, State};
 
 impl Dispatcher {
@@ -33,24 +33,52 @@ impl Dispatcher {
         for (place, wanted) in wants {
             let packets = wanted.packets.clone();
             let Some(orphan) = self.set_demand(id, place, wanted, network) else { continue };
-            let Some(allocation) = self.orphans.remove(&orphan) else { continue };
-            let held = state.allocation(allocation);
-            let Some(known) = self.aggregators.get(id) else { continue };
-            let tenant = known.tenant.as_ref().map(|one| &one.tenant);
-            let is_other = |held: &Arc<Allocation>| {
-                let attributes = &held.demand.attributes;
-                attributes.flow.as_deref() != packets.as_ref() || attributes.tenant.as_ref() != tenant
-            };
-            if held.is_some_and(is_other) {
-                self.discarded.insert(allocation);
-            } else {
+            for allocation in self.orphans.remove(&orphan).into_iter().flatten() {
+                let held = state.allocation(allocation);
+                let Some(known) = self.aggregators.get(id) else { continue };
+                let tenant = known.tenant.as_ref().map(|one| &one.tenant);
+                let is_same = |held: &Arc<Allocation>| {
+                    let attributes = &held.demand.attributes;
+                    attributes.flow.as_deref() == packets.as_ref() && attributes.tenant.as_ref() == tenant
+                };
                 let key = FlowKey { aggregator: known.ix, level: place.0, egress: place.1 };
-                self.set_reservation(key, held);
+                match held {
+                    Some(held) if is_same(held) => self.adopt_reservation(key, held, network),
+                    Some(_) => drop(self.discarded.insert(allocation)),
+                    None => {}
+                }
             }
         }
     }
 
-    /// For a new flow, answers the reservation that may have been made for it before a restart.
+    /// Gives a flow a reservation that was made for it before: to the path that it is on, or else to one without, the first where
+    /// it was requested for no path alone. Where no place is left, the reservation goes.
+    pub(super) fn adopt_reservation(&mut self, flow: FlowKey, held: &Arc<Allocation>, network: &Network) {
+        let Some((_, known)) = named(&self.names, &mut self.aggregators, flow.aggregator) else { return };
+        let Some(paths) = known.flows.get(&(flow.level, flow.egress)).map(|flow| &flow.paths) else { return };
+        let is_its = |(at, _): &(usize, &FlowPath)| (*at == 0) != has_route(held);
+        let mut vacant = paths.iter().enumerate().filter(|(_, path)| path.holding.is_none());
+        let own = vacant.clone().find(|(_, path)| path.links == held.path).or_else(|| vacant.find(is_its));
+        // A flow without a path has that of its reservation.
+        let at = own.map(|(at, _)| at).or_else(|| paths.is_empty().then_some(0));
+        let path = at.and_then(|at| u8::try_from(at).ok());
+        match path {
+            Some(path) => {
+                let key = PathKey { flow, path };
+                self.discarded.remove(&held.id);
+                self.set_reservation(key, Some(held));
+                // The plan may have no part for the path.
+                self.pending.insert(key);
+                // What the links had for aggregators was without it.
+                if let Some(net) = self.nets.get_mut(&held.demand.topology) {
+                    net.refresh_links(&held.path, network, &self.settings);
+                }
+            }
+            None => drop(self.discarded.insert(held.id)),
+        }
+    }
+
+    /// For a new flow, answers by what the reservations that may have been made for it before a restart are known.
     fn set_demand(
         &mut self,
         id: &Name,
@@ -64,20 +92,14 @@ impl Dispatcher {
         net.planner.set_tenant(known.ix, known.tenant.as_ref());
         if let Some(flow) = known.flows.get_mut(&place) {
             flow.want = want;
-            if let Some(path) = &flow.path {
-                net.planner.put(key, path, flow.asks());
-            }
+            net.put(key, flow);
             return None;
         }
         let ends = (known.node, place.1);
-        let path = network_view::path_of(network, place.0, ends, want.demand, &mut self.workspace);
-        if let Some(path) = &path {
-            net.planner.put(key, path, want);
-        }
-        let flow =
-            SchedulerFlow { egress, want, packets, path, planned: FlowRate::default(), holding: None, refused: None };
+        let paths = net.paths_of(network, place.0, ends, want.demand, &mut self.workspace);
+        let flow = SchedulerFlow { egress, want, packets, paths: paths.into_iter().map(FlowPath::new).collect() };
+        net.put(key, &flow);
         known.flows.insert(place, flow);
-        self.pending.insert(key);
         let (aggregator, topology) = (id.clone(), known.topology.clone());
         Some(RecoveredReservation { aggregator, topology, class_type: place.0.class_type(), ends })
     }
@@ -91,43 +113,67 @@ impl Dispatcher {
         let Some(known) = self.aggregators.get_mut(id) else { return };
         let Some(flow) = known.flows.remove(&place) else { return };
         let key = FlowKey { aggregator: known.ix, level: place.0, egress: place.1 };
-        if let Some(net) = self.nets.get_mut(&known.topology) {
+        let mut net = self.nets.get_mut(&known.topology);
+        if let Some(net) = &mut net {
             net.planner.remove(key);
-            flow.holding.iter().for_each(|holding| net.drop(place.0, holding));
         }
-        if let Some(holding) = flow.holding {
-            self.holders.remove(&holding.id);
-            self.discarded.insert(holding.id);
+        for (path, at) in flow.paths.into_iter().zip(0..) {
+            let key = PathKey { flow: key, path: at };
+            if let Some(holding) = path.holding {
+                if let Some(net) = &mut net {
+                    net.drop(place.0, &holding);
+                }
+                self.holders.remove(&holding.id);
+                self.discarded.insert(holding.id);
+            }
+            if let Some(refused) = path.refused {
+                self.retries.remove(&(refused.until, key));
+            }
+            self.pending.remove(&key);
+            self.lowerable.remove(&key);
         }
-        if let Some(refused) = flow.refused {
-            self.retries.remove(&(refused.until, key));
-        }
-        self.pending.remove(&key);
-        self.lowerable.remove(&key);
         self.news.insert(known.ix);
     }
 
-    /// Sets the reservation of a flow.
-    pub(super) fn set_reservation(&mut self, key: FlowKey, allocation: Option<&Arc<Allocation>>) {
-        let Some((_, known)) = named(&self.names, &mut self.aggregators, key.aggregator) else { return };
+    /// Sets the reservation of a path.
+    pub(super) fn set_reservation(&mut self, key: PathKey, allocation: Option<&Arc<Allocation>>) {
+        let FlowKey { aggregator, level, egress } = key.flow;
+        let Some((_, known)) = named(&self.names, &mut self.aggregators, aggregator) else { return };
         let Some(net) = self.nets.get_mut(&known.topology) else { return };
-        let Some(flow) = known.flows.get_mut(&(key.level, key.egress)) else { return };
-        if let Some(old) = flow.holding.take() {
-            net.drop(key.level, &old);
+        let Some(flow) = known.flows.get_mut(&(level, egress)) else { return };
+        if flow.paths.is_empty()
+            && let Some(allocation) = allocation
+        {
+            flow.paths.push(FlowPath::new(Arc::clone(&allocation.path)));
+        }
+        let Some(path) = flow.paths.get_mut(usize::from(key.path)) else { return };
+        if let Some(old) = path.holding.take() {
+            net.drop(level, &old);
             self.holders.remove(&old.id);
         }
         if let Some(allocation) = allocation {
-            let path = Arc::clone(&allocation.path);
-            let holding =
-                Reservation { id: allocation.id, bandwidth: allocation.demand.bandwidth, path: Arc::clone(&path) };
-            net.hold(key.level, &holding);
-            self.holders.insert(holding.id, key);
-            flow.holding = Some(holding);
-            flow.path = Some(path);
-            if let Some(path) = &flow.path {
-                net.planner.put(key, path, flow.asks());
+            let links = Arc::clone(&allocation.path);
+            let (id, bandwidth) = (allocation.id, allocation.demand.bandwidth);
+            let holding = Reservation { id, bandwidth, path: Arc::clone(&links) };
+            net.hold(level, &holding);
+            self.holders.insert(id, key);
+            path.holding = Some(holding);
+            let before = std::mem::replace(&mut path.links, links);
+            // Where it is that of another path, which is not reserved, they change places.
+            let path = usize::from(key.path);
+            let is_same = |(at, other): &(usize, &mut FlowPath)| {
+                *at != path && other.holding.is_none() && other.links == allocation.path
+            };
+            if let Some((_, other)) = flow.paths.iter_mut().enumerate().find(is_same) {
+                other.links = before;
             }
+            net.put(key.flow, flow);
         }
-        self.news.insert(key.aggregator);
+        self.news.insert(aggregator);
     }
+}
+
+/// Whether an allocation was requested for one path alone, which the first path of a flow is not.
+fn has_route(allocation: &Allocation) -> bool {
+    allocation.demand.constraints.as_ref().is_some_and(|constraints| !constraints.route.is_empty())
 }

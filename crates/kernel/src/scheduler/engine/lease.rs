@@ -59,6 +59,7 @@ impl Dispatcher {
         self.falls = std::mem::take(&mut self.falls).into_iter().map(|(at, id)| (shifted(at), id)).collect();
         self.retries = std::mem::take(&mut self.retries).into_iter().map(|(at, key)| (shifted(at), key)).collect();
         self.orphans_until = self.orphans_until.map(shifted);
+        self.balanced_at = shifted(self.balanced_at);
         for known in self.aggregators.values_mut() {
             known.heard_at = shifted(known.heard_at);
             // An aggregator's clock that is set back with this one does not make its reports old.
@@ -67,7 +68,8 @@ impl Dispatcher {
                 Arc::make_mut(&mut known.metadata).at = at;
             }
             known.falls_at = known.falls_at.map(shifted);
-            for backoff in known.flows.values_mut().filter_map(|flow| flow.refused.as_mut()) {
+            let paths = known.flows.values_mut().flat_map(|flow| &mut flow.paths);
+            for backoff in paths.filter_map(|path| path.refused.as_mut()) {
                 backoff.until = shifted(backoff.until);
             }
         }
@@ -80,8 +82,8 @@ impl Dispatcher {
         // All of them leave the old network before the first is in the new one, whose sums do not have their reservations.
         let held: Vec<_> = inside.into_iter().map(|id| (self.leave_revision(&id), id)).collect();
         self.nets.remove(name);
-        if let Some(network) = state.network(name.as_str()) {
-            self.nets.insert(name.clone(), Net::new(network, &self.settings));
+        if let Some(net) = Net::of(state, name, &self.settings) {
+            self.nets.insert(name.clone(), net);
         }
         for (held, id) in held {
             self.move_to_revision(&id, held, name, state);
@@ -91,8 +93,10 @@ impl Dispatcher {
     /// Drops the flows of an aggregator; the reservations that they had.
     fn leave_revision(&mut self, id: &Name) -> Vec<HeldReservation> {
         let flows = self.aggregators.get(id).into_iter().flat_map(|known| &known.flows);
-        let held =
-            flows.filter_map(|((level, _), flow)| Some((*level, flow.egress.clone(), flow.holding.as_ref()?.id)));
+        let held = flows.flat_map(|((level, _), flow)| {
+            let ids = flow.paths.iter().filter_map(|path| Some(path.holding.as_ref()?.id));
+            ids.map(|id| (*level, flow.egress.clone(), id))
+        });
         let held = held.collect();
         self.drop_flows(id);
         held
@@ -100,18 +104,19 @@ impl Dispatcher {
 
     fn move_to_revision(&mut self, id: &Name, held: Vec<HeldReservation>, topology: &Name, state: &State) {
         let Some(known) = self.aggregators.get_mut(id) else { return };
-        let place = state.network(topology.as_str()).map(|network| network.topology());
-        let node = place.and_then(|topology| topology.node_named(known.metadata.node.as_str()));
-        let (Some(topology), Some(node)) = (place, node) else { return self.forget(id) };
+        let network = state.network(topology.as_str());
+        let node = network.and_then(|network| network.topology().node_named(known.metadata.node.as_str()));
+        let (Some(network), Some(node)) = (network, node) else { return self.forget(id) };
         known.node = node;
         self.update_demand(id, state);
         for (level, egress, allocation) in held {
             let Some(known) = self.aggregators.get(id) else { return };
-            let Some(egress) = topology.node_named(egress.as_str()) else { continue };
-            if known.flows.contains_key(&(level, egress)) {
-                let key = FlowKey { aggregator: known.ix, level, egress };
-                self.discarded.remove(&allocation);
-                self.set_reservation(key, state.allocation(allocation));
+            let Some(egress) = network.topology().node_named(egress.as_str()) else { continue };
+            let key = FlowKey { aggregator: known.ix, level, egress };
+            if known.flows.contains_key(&(level, egress))
+                && let Some(held) = state.allocation(allocation)
+            {
+                self.adopt_reservation(key, held, network);
             }
         }
     }

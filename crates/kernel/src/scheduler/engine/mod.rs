@@ -10,12 +10,14 @@ mod flows;
 mod reservations;
 mod network_view;
 mod lease;
+mod rebalance;
 mod tenants;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use aggregator::{AggregatorView, Destination, GrantedLevel, GrantedRates, UnservedCause};
+pub use aggregator::{AggregatorView, Destination, GrantedLevel, GrantedPath, GrantedRates, UnservedCause};
+pub use rebalance::REBALANCE_MS;
 pub use reservations::{ASKS_AT_ONCE_MAX, Ask, GrantOutcome, GrantPurpose};
 
 use aggregator::AggregatorState;
@@ -23,7 +25,7 @@ use network_view::Net;
 
 use super::hysteresis::LeaseState;
 use super::report::{AHEAD_MAX_MS, InvalidReport, Metadata};
-use super::{AggregatorIx, FlowDemand, FlowKey, LEVELS, SchedulerSettings};
+use super::{AggregatorIx, FlowDemand, LEVELS, PathKey, SchedulerSettings};
 use crate::allocation::{self, Allocation, Owner};
 use crate::class::ClassType;
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
@@ -89,7 +91,7 @@ pub enum Urgency {
     NewSubscription,
 }
 
-/// The aggregators, their flows, and the reservation of each flow.
+/// The aggregators, their flows, and the reservations of each flow's paths.
 pub struct Dispatcher {
     settings: SchedulerSettings,
     topology: Option<Name>,
@@ -100,20 +102,22 @@ pub struct Dispatcher {
     entries: usize,
     /// Timers of lease states.
     falls: BTreeSet<(Millis, Name)>,
-    /// Timers of flows in backoff.
-    retries: BTreeSet<(Millis, FlowKey)>,
-    /// Flows whose reservation may differ from the plan.
-    pending: BTreeSet<FlowKey>,
-    /// Flows whose reservation is above the plan, within the hysteresis.
-    lowerable: BTreeSet<FlowKey>,
-    /// Whether a request was refused for bandwidth that such flows may hold.
+    /// Timers of paths in backoff.
+    retries: BTreeSet<(Millis, PathKey)>,
+    /// Paths whose reservation may differ from the plan.
+    pending: BTreeSet<PathKey>,
+    /// Paths whose reservation is above the plan, within the hysteresis.
+    lowerable: BTreeSet<PathKey>,
+    /// Whether a request was refused for bandwidth that such paths may hold.
     needs_room: bool,
-    holders: BTreeMap<AllocationId, FlowKey>,
+    holders: BTreeMap<AllocationId, PathKey>,
     /// Reservations to release.
     discarded: BTreeSet<AllocationId>,
     /// Reservations made before a restart, until their aggregator reports again.
-    orphans: BTreeMap<RecoveredReservation, AllocationId>,
+    orphans: BTreeMap<RecoveredReservation, BTreeSet<AllocationId>>,
     orphans_until: Option<Millis>,
+    /// When the division of flows among their paths was last found to be for what is asked for, or made so.
+    balanced_at: Millis,
     /// Aggregators whose view may have changed.
     news: BTreeSet<AggregatorIx>,
     /// Aggregators removed since this was last read.
@@ -139,8 +143,7 @@ struct RecoveredReservation {
 impl Dispatcher {
     /// No aggregators yet. Reservations made before a restart are kept for two leases.
     pub fn new(settings: SchedulerSettings, topology: Option<Name>, state: &State, now: Millis) -> Self {
-        // Of two for one flow, which were made where the outcome of a request was unknown, one goes.
-        let (mut orphans, mut discarded) = (BTreeMap::new(), BTreeSet::new());
+        let mut orphans: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for allocation in state.allocations_after(None).filter(|allocation| is_ours(allocation)) {
             let Some(aggregator) = allocation.demand.attributes.aggregator.clone() else { continue };
             let orphan = RecoveredReservation {
@@ -149,9 +152,7 @@ impl Dispatcher {
                 class_type: allocation.demand.class_type,
                 ends: (allocation.demand.ingress, allocation.demand.egress),
             };
-            if let Some(other) = orphans.insert(orphan, allocation.id) {
-                discarded.insert(other);
-            }
+            orphans.entry(orphan).or_default().insert(allocation.id);
         }
         let patience_ms = settings.lease_ms.saturating_mul(2);
         let orphans_until = (!orphans.is_empty()).then(|| Millis(now.0.saturating_add(patience_ms)));
@@ -169,9 +170,10 @@ impl Dispatcher {
             lowerable: BTreeSet::new(),
             needs_room: false,
             holders: BTreeMap::new(),
-            discarded,
+            discarded: BTreeSet::new(),
             orphans,
             orphans_until,
+            balanced_at: now,
             news: BTreeSet::new(),
             forgotten: vec![],
             workspace: Workspace::default(),
@@ -262,7 +264,8 @@ impl Dispatcher {
         self.reschedule(id, now);
     }
 
-    /// Runs the timers that are due: lease states, backoffs, and reservations from before a restart.
+    /// Runs the timers that are due: lease states, backoffs, reservations from before a restart, and the division of flows
+    /// among paths.
     pub fn tick(&mut self, state: &State, now: Millis) {
         while let Some((at, id)) = self.falls.first().filter(|(at, _)| *at <= now).cloned() {
             self.falls.remove(&(at, id.clone()));
@@ -275,25 +278,22 @@ impl Dispatcher {
         }
         if self.orphans_until.is_some_and(|until| until <= now) {
             self.orphans_until = None;
-            self.discarded.extend(std::mem::take(&mut self.orphans).into_values());
+            self.discarded.extend(std::mem::take(&mut self.orphans).into_values().flatten());
         }
+        self.rebalance_when_due(now);
     }
 
     /// The next timer.
     pub fn next_deadline(&self) -> Option<Millis> {
         let falls = self.falls.first().map(|(at, _)| *at);
         let retries = self.retries.first().map(|(at, _)| *at);
-        [falls, retries, self.orphans_until].into_iter().flatten().min()
+        [falls, retries, self.orphans_until, self.next_rebalance()].into_iter().flatten().min()
     }
 
     /// Follows commits of other clients: the allocations that changed, and what is left on the links.
     pub fn sync(&mut self, state: &State, touched: &[AllocationId]) {
-        let stale: Vec<Name> = self
-            .nets
-            .iter()
-            .filter(|(name, net)| state.network(name.as_str()).is_none_or(|network| !net.is_of(network)))
-            .map(|(name, _)| name.clone())
-            .collect();
+        let stale: Vec<Name> =
+            self.nets.iter().filter(|(name, net)| !net.is_current(state, name)).map(|(name, _)| name.clone()).collect();
         for name in stale {
             self.rebuild(&name, state);
         }
@@ -314,7 +314,7 @@ impl Dispatcher {
     }
 
     fn is_orphan(&self, id: AllocationId) -> bool {
-        self.orphans.values().any(|orphan| *orphan == id)
+        self.orphans.values().any(|orphans| orphans.contains(&id))
     }
 
     /// As [`Dispatcher::sync`], where it is not known which allocations and tenants changed.
@@ -335,7 +335,8 @@ impl Dispatcher {
 
     /// The view of an aggregator.
     pub fn view(&self, id: &Name) -> Option<AggregatorView> {
-        self.aggregators.get(id).map(|known| known.view(id))
+        let max_paths = |known: &AggregatorState| self.nets.get(&known.topology).map_or(1, |net| net.paths_max);
+        self.aggregators.get(id).map(|known| known.view(id, max_paths(known)))
     }
 
     /// The aggregators removed since the last call.
@@ -362,7 +363,7 @@ impl Dispatcher {
                 let (instance, lease_ms) = (instance.clone(), self.settings.lease_ms);
                 known.rates = Arc::new(GrantedRates { sequence, at: now, instance, lease_ms, levels });
             }
-            views.push(known.view(id));
+            views.push(known.view(id, net.map_or(1, |net| net.paths_max)));
         }
         views
     }
@@ -416,9 +417,9 @@ impl Dispatcher {
             self.news.insert(known.ix);
         }
         if !self.nets.contains_key(&topology)
-            && let Some(network) = state.network(topology.as_str())
+            && let Some(net) = Net::of(state, &topology, &self.settings)
         {
-            self.nets.insert(topology, Net::new(network, &self.settings));
+            self.nets.insert(topology, net);
         }
         self.reschedule(id, now);
         self.update_demand(id, state);

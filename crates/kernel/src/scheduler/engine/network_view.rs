@@ -4,14 +4,16 @@
 
 use std::sync::Arc;
 
-use super::aggregator::Reservation;
+use super::aggregator::{Reservation, SchedulerFlow};
 use crate::bam::{Booked, Slot, by_class};
+use crate::command::{HopKind, NamedHop, NamedRouteHop};
 use crate::decide::path_metric;
-use crate::id::{LinkIx, NodeIx};
+use crate::id::{LinkIx, Name, NodeIx};
 use crate::path::{self, Constraints, Metric, Query, Workspace};
 use crate::policy::BandwidthModel;
-use crate::scheduler::{ClassBounds, LEVELS, Planner, QosLevel, SchedulerSettings};
-use crate::state::Network;
+use crate::scheduler::alternative_paths::{AlternativeQuery, add_alternatives};
+use crate::scheduler::{ClassBounds, FlowKey, LEVELS, Planner, QosLevel, SchedulerSettings};
+use crate::state::{Network, State};
 use crate::topology::{Link, LinkState, Topology};
 use crate::units::Bandwidth;
 
@@ -21,6 +23,9 @@ pub(super) struct Net {
     pub(super) planner: Planner,
     /// What paths minimise in this network.
     pub(super) metric: Metric,
+    /// The most paths of a flow: one where a controller drives the switches, which do not split flows.
+    pub(super) paths_max: usize,
+    has_controller: bool,
     /// The scheduler's own reservations on each link, by level.
     own_bps: Vec<[u64; LEVELS]>,
     /// The bookings of each link at its last measurement.
@@ -31,7 +36,15 @@ pub(super) struct Net {
 const NOISE_PARTS: u64 = 16;
 
 impl Net {
-    pub(super) fn new(network: &Network, settings: &SchedulerSettings) -> Self {
+    /// A network of the state by its name, if it is there.
+    pub(super) fn of(state: &State, name: &Name, settings: &SchedulerSettings) -> Option<Self> {
+        let has_controller = state.controller_of(name.as_str()).is_some();
+        Some(Self::new(state.network(name.as_str())?, has_controller, settings))
+    }
+
+    fn new(network: &Network, has_controller: bool, settings: &SchedulerSettings) -> Self {
+        let max_paths = if has_controller { 1 } else { settings.max_paths };
+        let settings = &SchedulerSettings { max_paths, ..settings.clone() };
         let topology = Arc::clone(network.topology());
         let none = [0; LEVELS];
         let capacities: Vec<_> = topology.links().map(|(ix, link)| left(network, ix, link, &none, settings)).collect();
@@ -42,7 +55,17 @@ impl Net {
         let planner = Planner::under_model(settings.clone(), &capacities, bounds.collect());
         let (own_bps, booked_bps) = (vec![none; topology.link_count()], vec![0; topology.link_count()]);
         let metric = path_metric(&network.model().policy, &Constraints::default());
-        Self { planner, metric, topology, model: Arc::clone(network.model()), own_bps, booked_bps }
+        let paths_max = settings.paths_max();
+        Self {
+            planner,
+            metric,
+            paths_max,
+            has_controller,
+            topology,
+            model: Arc::clone(network.model()),
+            own_bps,
+            booked_bps,
+        }
     }
 
     /// Sets the load measured over the last interval. Traffic follows a change of its rate with delay: what was booked at
@@ -63,13 +86,32 @@ impl Net {
         Arc::ptr_eq(&self.topology, network.topology()) && Arc::ptr_eq(&self.model, network.model())
     }
 
+    /// Whether nothing of the network is another that flows and their paths depend on.
+    pub(super) fn is_current(&self, state: &State, name: &Name) -> bool {
+        self.has_controller == state.controller_of(name.as_str()).is_some()
+            && state.network(name.as_str()).is_some_and(|network| self.is_of(network))
+    }
+
     /// Updates what other clients leave of each link.
     pub(super) fn refresh(&mut self, network: &Network, settings: &SchedulerSettings) {
         self.metric = path_metric(&network.model().policy, &Constraints::default());
-        for (ix, link) in self.topology.links() {
+        let links: Vec<_> = self.topology.links().map(|(ix, _)| ix).collect();
+        self.refresh_links(&links, network, settings);
+    }
+
+    /// The same of some links.
+    pub(super) fn refresh_links(&mut self, links: &[LinkIx], network: &Network, settings: &SchedulerSettings) {
+        for (ix, link) in links.iter().filter_map(|ix| Some((*ix, self.topology.link(*ix)?))) {
             let own_bps = self.own_bps.get(ix.at()).copied().unwrap_or_default();
             self.planner.set_capacity(ix, left(network, ix, link, &own_bps, settings));
             self.planner.set_others(ix, others(network, ix, link, &own_bps));
+        }
+    }
+
+    /// Plans with a flow as it is; one without a path has no place in the plan.
+    pub(super) fn put(&mut self, key: FlowKey, flow: &SchedulerFlow) {
+        if !flow.paths.is_empty() {
+            self.planner.put(key, &flow.links(), flow.asks());
         }
     }
 
@@ -141,21 +183,37 @@ fn left(
     })
 }
 
-/// The path of a flow if it were reserved now: one with room for its demand without victims, or else at any rate.
-pub(super) fn path_of(
-    network: &Network,
-    level: QosLevel,
-    (ingress, egress): (NodeIx, NodeIx),
-    demand: Bandwidth,
-    workspace: &mut Workspace,
-) -> Option<Arc<[LinkIx]>> {
-    let constraints = Constraints::default();
-    let metric = path_metric(&network.model().policy, &constraints);
-    let free = network.ledger().free(slot(network, level)?);
-    [demand.as_bps(), 0].into_iter().find_map(|bandwidth_bps| {
-        let query = Query { ingress, egress, bandwidth_bps, metric, constraints: &constraints };
-        path::shortest(network.graph(), &free, &query, workspace).ok().map(|found| found.links.into())
-    })
+impl Net {
+    /// The paths of a flow: the one that would be reserved now, with room for its demand without victims or else at any rate;
+    /// then others that share few links with it and with each other, whatever is reserved on them.
+    pub(super) fn paths_of(
+        &self,
+        network: &Network,
+        level: QosLevel,
+        (ingress, egress): (NodeIx, NodeIx),
+        demand: Bandwidth,
+        workspace: &mut Workspace,
+    ) -> Vec<Arc<[LinkIx]>> {
+        let constraints = Constraints::default();
+        let metric = path_metric(&network.model().policy, &constraints);
+        let Some(slot) = slot(network, level) else { return vec![] };
+        let free = network.ledger().free(slot);
+        let first = [demand.as_bps(), 0].into_iter().find_map(|bandwidth_bps| {
+            let query = Query { ingress, egress, bandwidth_bps, metric, constraints: &constraints };
+            path::shortest(network.graph(), &free, &query, workspace).ok().map(|found| found.links.into())
+        });
+        let mut paths: Vec<Arc<[LinkIx]>> = first.into_iter().collect();
+        let (ends, paths_max) = ((ingress, egress), self.paths_max);
+        let query = AlternativeQuery { graph: network.graph(), topology: &self.topology, ends, metric, paths_max };
+        add_alternatives(&mut paths, query, workspace);
+        paths
+    }
+
+    /// A path as an explicit route.
+    pub(super) fn route(&self, path: &[LinkIx]) -> Vec<NamedRouteHop> {
+        let links = path.iter().filter_map(|link| self.topology.link(*link));
+        links.map(|link| NamedRouteHop { hop: NamedHop::Link(link.name.clone()), looseness: HopKind::Strict }).collect()
+    }
 }
 
 /// The slot of a level; `None` if the model does not have its class.

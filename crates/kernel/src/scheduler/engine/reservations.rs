@@ -1,16 +1,16 @@
 //! From plan to reservations: the next commands, in an order in which they fit, and their outcomes. Releases and lowerings
-//! come before requests, so that a plan that fits is admitted. What must stay true: a refused flow is not requested again
+//! come before requests, so that a plan that fits is admitted. What must stay true: a refused path is not requested again
 //! before its backoff is over, and each backoff is longer.
 
 use std::collections::BTreeMap;
 
-use super::Dispatcher;
-use super::aggregator::Backoff;
+use super::aggregator::{Backoff, FlowPath};
+use super::{Dispatcher, named};
 use crate::allocation::{LspAttributes, Owner};
 use crate::command::{Command, NamedConstraints, Request};
 use crate::id::{AllocationId, LinkIx, Name};
 use crate::scheduler::hysteresis::{Move, next_move, retry_after_ms};
-use crate::scheduler::{FlowKey, RateChange};
+use crate::scheduler::{PathKey, RateChange};
 use crate::state::State;
 use crate::units::{Bandwidth, Millis};
 
@@ -33,14 +33,14 @@ pub struct Ask {
 pub enum GrantPurpose {
     /// Release a reservation that no flow needs.
     Release(AllocationId),
-    /// Change the reservation of a flow.
-    Change(FlowKey),
+    /// Change the reservation of a path of a flow.
+    Change(PathKey),
 }
 
 /// The outcome of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GrantOutcome {
-    /// The flow has this allocation.
+    /// The path has this allocation.
     Granted(AllocationId),
     /// The allocation is over.
     Released,
@@ -77,14 +77,13 @@ impl Dispatcher {
     fn lacks_room(&self) -> bool {
         let mut more: BTreeMap<(&Name, LinkIx), u64> = BTreeMap::new();
         for key in &self.pending {
-            let Some(id) = self.names.get(key.aggregator.0 as usize).and_then(Option::as_ref) else { continue };
+            let Some(id) = self.names.get(key.flow.aggregator.0 as usize).and_then(Option::as_ref) else { continue };
             let Some(known) = self.aggregators.get(id) else { continue };
-            let Some(flow) = known.flows.get(&(key.level, key.egress)) else { continue };
+            let Some(path) = known.path(*key) else { continue };
             // A rise within the hysteresis is not requested and needs no bandwidth.
-            let is_asked = matches!(next_move(flow.granted(), flow.aim(), &self.settings), Move::Raise | Move::Ask);
-            let rise_bps = flow.aim().saturating_sub(flow.granted()).as_bps();
-            let Some(path) = flow.path.as_ref().filter(|_| is_asked) else { continue };
-            for link in path.iter() {
+            let is_asked = matches!(next_move(path.granted(), path.aim(), &self.settings), Move::Raise | Move::Ask);
+            let rise_bps = path.aim().saturating_sub(path.granted()).as_bps();
+            for link in path.links.iter().filter(|_| is_asked) {
                 let sum_bps = more.entry((&known.topology, *link)).or_default();
                 *sum_bps = sum_bps.saturating_add(rise_bps);
             }
@@ -109,7 +108,7 @@ impl Dispatcher {
             }
             (GrantPurpose::Change(key), GrantOutcome::Denied { largest }) => self.on_denied(key, largest, now),
             (GrantPurpose::Change(key), GrantOutcome::Refused) => {
-                let holding = self.flow(key).and_then(|(_, flow)| flow.holding.as_ref().map(|holding| holding.id));
+                let holding = self.path(key).and_then(|(_, path)| path.holding.as_ref().map(|holding| holding.id));
                 match holding.filter(|id| state.allocation(*id).is_none()) {
                     // The allocation was over before the command was decided: request another.
                     Some(_) => self.set_reservation(key, None),
@@ -119,16 +118,16 @@ impl Dispatcher {
         }
     }
 
-    fn clear_pending(&mut self, key: FlowKey) {
+    fn clear_pending(&mut self, key: PathKey) {
         self.pending.remove(&key);
         self.lowerable.remove(&key);
     }
 
     fn replan(&mut self, change: RateChange) {
-        let Some((_, flow)) = self.flow(change.key) else { return };
-        flow.planned = change.rate;
+        let Some((_, path)) = self.path(change.key) else { return };
+        path.planned = change.rate;
         self.pending.insert(change.key);
-        self.news.insert(change.key.aggregator);
+        self.news.insert(change.key.flow.aggregator);
     }
 
     fn commands(&mut self, lowering: Lowering) -> Vec<Ask> {
@@ -139,12 +138,11 @@ impl Dispatcher {
         let mut ups = vec![];
         let settings = self.settings.clone();
         for key in std::mem::take(&mut self.pending) {
-            let Some((id, flow)) = self.flow(key) else { continue };
-            let what = next_move(flow.granted(), flow.aim(), &settings);
+            let Some((id, path)) = self.path(key) else { continue };
+            let what = next_move(path.granted(), path.aim(), &settings);
             let ask = match what {
                 Move::Keep => None,
                 Move::LowerIfNeeded if lowering == Lowering::Large => None,
-                Move::Ask if flow.path.is_none() => None,
                 _ => Some(id.clone()),
             };
             match what {
@@ -161,24 +159,27 @@ impl Dispatcher {
         downs
     }
 
-    fn command(&mut self, id: &Name, key: FlowKey, what: Move) -> Option<Command> {
+    fn command(&self, id: &Name, key: PathKey, what: Move) -> Option<Command> {
         let known = self.aggregators.get(id)?;
-        let flow = known.flows.get(&(key.level, key.egress))?;
-        let aim = flow.aim();
-        match (what, &flow.holding) {
+        let flow = known.flows.get(&(key.flow.level, key.flow.egress))?;
+        let path = known.path(key)?;
+        let net = self.nets.get(&known.topology)?;
+        match (what, &path.holding) {
             (Move::Release, Some(holding)) => Some(Command::Release { id: holding.id }),
-            (_, Some(holding)) => Some(Command::resize(holding.id, aim)),
+            (_, Some(holding)) => Some(Command::resize(holding.id, path.aim())),
             (_, None) => Some(Command::Allocate(Box::new(Request {
                 topology: Some(known.topology.clone()),
                 ingress: known.metadata.node.clone(),
                 egress: flow.egress.clone(),
-                class_type: key.level.class_type(),
-                bandwidth: aim,
+                class_type: key.flow.level.class_type(),
+                bandwidth: path.aim(),
                 setup_priority: None,
                 hold_priority: None,
-                // In which the scheduler looked for the path.
+                // The metric is the one in which the scheduler looked for the path. The first path may be another by now, and
+                // becomes another when a link of it fails; the others are these alone.
                 constraints: NamedConstraints {
-                    metric: Some(self.nets.get(&known.topology)?.metric),
+                    metric: Some(net.metric),
+                    route: if key.path == 0 { vec![] } else { net.route(&path.links) },
                     ..NamedConstraints::default()
                 },
                 moves_max: None,
@@ -194,9 +195,9 @@ impl Dispatcher {
         }
     }
 
-    /// A request was denied. First reservations within the hysteresis are lowered; then less is requested; then the flow
-    /// backs off.
-    fn on_denied(&mut self, key: FlowKey, largest: Bandwidth, now: Millis) {
+    /// A request was denied. First reservations within the hysteresis are lowered; then less is requested; then the path
+    /// backs off. The other paths of the flow go on.
+    fn on_denied(&mut self, key: PathKey, largest: Bandwidth, now: Millis) {
         self.pending.remove(&key);
         if !self.lowerable.is_empty() {
             self.needs_room = true;
@@ -204,12 +205,12 @@ impl Dispatcher {
             return;
         }
         let settings = self.settings.clone();
-        let Some((_, flow)) = self.flow(key) else { return };
-        let granted = flow.granted();
-        let old = flow.refused;
+        let Some((_, path)) = self.path(key) else { return };
+        let granted = path.granted();
+        let old = path.refused;
         let times = old.map_or(0, |refused| refused.times).saturating_add(1);
         let until = Millis(now.0.saturating_add(retry_after_ms(times, &settings)));
-        flow.refused = Some(Backoff { times, most: largest.max(granted), until });
+        path.refused = Some(Backoff { times, most: largest.max(granted), until });
         if let Some(old) = old {
             self.retries.remove(&(old.until, key));
         }
@@ -221,9 +222,9 @@ impl Dispatcher {
     }
 
     /// The backoff is over: the whole demand may be requested again.
-    pub(super) fn clear_bound(&mut self, key: FlowKey) {
-        let Some((_, flow)) = self.flow(key) else { return };
-        if let Some(refused) = &mut flow.refused {
+    pub(super) fn clear_bound(&mut self, key: PathKey) {
+        let Some((_, path)) = self.path(key) else { return };
+        if let Some(refused) = &mut path.refused {
             refused.most = Bandwidth::MAX;
         }
         self.pending.insert(key);
@@ -231,23 +232,24 @@ impl Dispatcher {
     }
 
     /// The request was granted: unless it was bounded by a denial, the backoff is over.
-    fn clear_backoff(&mut self, key: FlowKey) {
-        let Some((_, flow)) = self.flow(key) else { return };
+    fn clear_backoff(&mut self, key: PathKey) {
+        let Some((_, path)) = self.path(key) else { return };
         // A grant of less than the demand does not show that the demand fits.
-        flow.refused.take_if(|refused| refused.most == Bandwidth::MAX);
+        path.refused.take_if(|refused| refused.most == Bandwidth::MAX);
     }
 
-    fn replan_demand(&mut self, key: FlowKey) {
-        let Some((_, known)) = super::named(&self.names, &mut self.aggregators, key.aggregator) else { return };
-        let Some(flow) = known.flows.get(&(key.level, key.egress)) else { return };
-        if let (Some(net), Some(path)) = (self.nets.get_mut(&known.topology), &flow.path) {
-            net.planner.put(key, path, flow.asks());
+    fn replan_demand(&mut self, key: PathKey) {
+        let Some((_, known)) = named(&self.names, &mut self.aggregators, key.flow.aggregator) else { return };
+        let Some(flow) = known.flows.get(&(key.flow.level, key.flow.egress)) else { return };
+        if let Some(net) = self.nets.get_mut(&known.topology) {
+            net.put(key.flow, flow);
         }
     }
 
-    fn flow(&mut self, key: FlowKey) -> Option<(&Name, &mut super::aggregator::SchedulerFlow)> {
-        let (id, known) = super::named(&self.names, &mut self.aggregators, key.aggregator)?;
-        Some((id, known.flows.get_mut(&(key.level, key.egress))?))
+    fn path(&mut self, key: PathKey) -> Option<(&Name, &mut FlowPath)> {
+        let (id, known) = named(&self.names, &mut self.aggregators, key.flow.aggregator)?;
+        let flow = known.flows.get_mut(&(key.flow.level, key.flow.egress))?;
+        Some((id, flow.paths.get_mut(usize::from(key.path))?))
     }
 }
 

@@ -43,7 +43,7 @@ impl FlowIx {
         self.0 as usize
     }
 
-    fn nth(at: usize) -> Self {
+    pub(super) fn nth(at: usize) -> Self {
         Self(u32::try_from(at).unwrap_or(u32::MAX))
     }
 }
@@ -251,6 +251,26 @@ impl MaxMin {
             self.fill();
         }
         self.take_changed()
+    }
+
+    /// Gives every flow another weight and demand, in bit/s, and finds all levels from zero.
+    pub(super) fn refill(&mut self, claims: impl Fn(FlowIx) -> (u32, u64)) {
+        let grid = self.grid;
+        for (at, flow) in self.flows.iter_mut().enumerate().filter(|(_, flow)| !flow.is_out) {
+            let (weight, demand_bps) = claims(FlowIx::nth(at));
+            flow.weight = weight.max(1);
+            flow.asks = grid.ceil((demand_bps.min(RATE_MAX_BPS) * UNIT).div_ceil(u64::from(flow.weight)));
+            (flow.wants, flow.is_asking) = (flow.asks, false);
+        }
+        self.asking.clear();
+        self.fill();
+        self.take_changed();
+    }
+
+    /// What a flow has for each unit of its weight, in 1/1024 bit/s, and whether that is all that it asks for.
+    pub(super) fn level_units(&self, ix: FlowIx) -> (u64, bool) {
+        let flow = self.flows.get(ix.at()).copied().unwrap_or_default();
+        (self.grid.value(flow.given()), flow.level >= flow.wants)
     }
 
     /// The flows whose rate differs from the one last reported.
