@@ -15,6 +15,8 @@ use crate::network::{Network, SOON, many, wanted, with};
 const SECONDS: u32 = 4;
 /// An answer to every packet of these.
 const PINGS: u32 = 800;
+/// Allocations on one cable.
+const MANY: u16 = 200;
 
 #[test]
 fn packets_are_policed_to_what_was_admitted() {
@@ -340,6 +342,31 @@ fn packets_that_are_swallowed_on_the_way_are_said() {
     lab.ofctl("del-flows", by, &["cookie=0xabc/-1"]);
     await_that("it is over", SOON, || state()["state"].clone(), |state| *state == "active");
     assert!(pings.done().len() > 100, "packets arrive before and after");
+}
+
+#[test]
+fn packets_of_many_leave_a_cable_that_is_out() {
+    let lab = Lab::take();
+    let network = Network::with_capacity(&lab, 1_000_000_000);
+    // One way for all of them, although there are two of equal length.
+    let same = |request| with(request, &json!({"constraints": {"path_metric": "hops"}}));
+    let requests: Vec<_> = many(MANY, 20_000).into_iter().map(same).collect();
+    let ids = network.admit_many(&requests);
+    network.await_count("active", ids.len(), SOON);
+    let path = || network.allocation(&ids[0])["path"].clone();
+    let before = path();
+    let transit = if before == json!(["s1-s2", "s2-s3"]) { 2 } else { 4 };
+    let streams = lab.streams(1, 3, (10_000, MANY), 2_000);
+    lab.cable(transit, 3, Cable::Out);
+    await_that("another path", SOON, path, |path| *path != before);
+    network.await_count("active", ids.len(), SOON);
+    // What comes now has taken the other way.
+    std::thread::sleep(Duration::from_secs(1));
+    let longest = streams.stop();
+    let silent = longest.iter().filter(|lost| **lost < 0).count();
+    assert_eq!((silent, longest.len()), (0, usize::from(MANY)), "flows of which no packet arrives");
+    assert!(lab.rules(transit).is_empty(), "{:?}", lab.rules(transit));
+    lab.cable(transit, 3, Cable::In);
 }
 
 #[test]

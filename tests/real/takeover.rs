@@ -120,7 +120,7 @@ impl Log {
 }
 
 fn ms_between(earlier: &Value, later: &Value) -> i64 {
-    let ms = |line: &Value| line["at"].as_str().unwrap().parse::<api::instant::Instant>().unwrap().0 as i64;
+    let ms = |line: &Value| line["at"].as_str().unwrap().parse::<api::instant::Instant>().unwrap().0.cast_signed();
     ms(later) - ms(earlier)
 }
 
