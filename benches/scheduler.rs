@@ -226,6 +226,8 @@ impl Round {
         for ((key, paths), want) in self.flows.iter().zip(wants) {
             planner.put(*key, paths, *want);
         }
+        // Parts are found later than the paths come where many come at once.
+        planner.rebalance();
         planner.update();
         let took_ns = on_cpu_ns() - began_ns;
         (planner, took_ns)
