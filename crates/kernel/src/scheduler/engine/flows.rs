@@ -51,14 +51,18 @@ impl Dispatcher {
         }
     }
 
-    /// Gives a flow a reservation that was made for it before: to the path that it is on, or else to one without, the first where
-    /// it was requested for no path alone. Where no place is left, the reservation goes.
+    /// Gives a flow a reservation that was made for it before: to the first path where it was requested for no path alone, else to
+    /// the one that it is on, or to one without. Where no place is left, the reservation goes.
     pub(super) fn adopt_reservation(&mut self, flow: FlowKey, held: &Arc<Allocation>, network: &Network) {
         let Some((_, known)) = named(&self.names, &mut self.aggregators, flow.aggregator) else { return };
         let Some(paths) = known.flows.get(&(flow.level, flow.egress)).map(|flow| &flow.paths) else { return };
-        let is_its = |(at, _): &(usize, &FlowPath)| (*at == 0) != has_route(held);
+        let is_on_its_links = |(_, path): &(usize, &FlowPath)| path.links == held.path;
         let mut vacant = paths.iter().enumerate().filter(|(_, path)| path.holding.is_none());
-        let own = vacant.clone().find(|(_, path)| path.links == held.path).or_else(|| vacant.find(is_its));
+        let own = match has_route(held) {
+            true => vacant.clone().find(is_on_its_links).or_else(|| vacant.find(|(at, _)| *at > 0)),
+            // It was that of the first path, whatever would come first now.
+            false => vacant.clone().find(|(at, _)| *at == 0).or_else(|| vacant.find(is_on_its_links)),
+        };
         // A flow without a path has that of its reservation.
         let at = own.map(|(at, _)| at).or_else(|| paths.is_empty().then_some(0));
         let path = at.and_then(|at| u8::try_from(at).ok());

@@ -30,8 +30,9 @@ pub(super) const FIRST_ALONE: PathParts = {
 
 /// The most rounds: beyond, results hardly change.
 const ROUNDS_MAX: u64 = 32;
-/// Fewer rounds are worse than none.
-const ROUNDS_MIN: u64 = 3;
+/// With fewer there are so many flows that each report would change thousands of rates where links are overloaded: 5.7 ms for
+/// 10,000 aggregators on 754 nodes, a tenth of it on first paths.
+const ROUNDS_MIN: u64 = 12;
 /// The most visits of links by flows in all rounds of a division, which bounds its time.
 const VISITS_MAX: u64 = 12_000_000;
 
