@@ -34,7 +34,7 @@ pub enum DocumentError {
     BadName {
         /// Where in the document.
         field: String,
-        /// Why.
+        /// The reason.
         error: NameError,
     },
     /// One link twice.
@@ -50,7 +50,7 @@ pub enum DocumentError {
     Model {
         /// Which part.
         field: String,
-        /// Why.
+        /// The reason.
         error: ModelError,
     },
 }

@@ -91,7 +91,7 @@ pub enum Refusal {
     ImpossibleFlow {
         /// The field of the request.
         field: &'static str,
-        /// Why.
+        /// The reason.
         why: NoRules,
     },
     /// Two controllers would write rules on one switch, and undo each other's work.
@@ -124,7 +124,7 @@ pub enum Refusal {
     ImpossibleTime {
         /// The field of the request.
         field: &'static str,
-        /// Why.
+        /// The reason.
         why: &'static str,
     },
     /// Settings of auto-bandwidth that are not to be had, or that the allocation cannot have.
@@ -132,7 +132,7 @@ pub enum Refusal {
     ImpossibleAutoBandwidth {
         /// The field of the request.
         field: &'static str,
-        /// Why.
+        /// The reason.
         why: &'static str,
     },
     /// The resource has changed since the sender read it, or does not exist.

@@ -16,7 +16,7 @@ use kernel::ledger_entry::Claim;
 use kernel::path::{BesideDemand, Constraints, Links, Metric, Query, WEIGHT_ONE, Workspace, shortest};
 use kernel::state::Network;
 
-use crate::flow_bound::WantedFlow;
+use crate::flow_program::WantedFlow;
 use crate::plan_draft::{AdmissionAttempt, PlanDraft, passing_by};
 
 /// How many paths are tried for a request.

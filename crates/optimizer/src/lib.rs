@@ -14,14 +14,16 @@ mod cost_moves;
 mod admission_moves;
 mod utilisation_bound;
 mod price_ascent;
+mod bound;
+mod flow_program;
 mod flow_bound;
 mod carrying_links;
 
 pub use admission_moves::RefusedRequest;
+pub use bound::{Bound, BoundSource};
 pub use failure_study::{
     Affected, AffectedList, FailureStudy, GrowthStudy, ScenarioOutcome, StudyLimits, StudyStop, study_failures,
 };
-pub use flow_bound::{Bound, BoundSource};
 pub use objective::Objective;
 pub use optimization::{OptimizationAim, OptimizationPlan, SearchPhase, optimize};
 pub use plan_draft::PlannedStep;

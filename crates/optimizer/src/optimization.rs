@@ -9,8 +9,9 @@ use kernel::units::{Millis, PPM};
 use kernel::{Command, Refusal, State};
 
 use crate::admission_moves::{RefusedRequest, admit_most, check_requests, wanted_flows};
+use crate::bound::{Bound, BoundSource, FlowObjective};
 use crate::cost_moves::lower_total_cost;
-use crate::flow_bound::{Bound, BoundSource, FlowObjective, flow_bound};
+use crate::flow_bound::flow_bound;
 use crate::objective::{BookedLink, Objective, headrooms, max_ppm, narrowed, total_cost};
 use crate::peak_moves::{lower_max_utilisation, raise_headroom};
 use crate::plan_draft::{PlanDraft, PlannedStep, allocate, network_of, reroute};

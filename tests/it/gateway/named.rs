@@ -54,6 +54,21 @@ impl Real {
         }
     }
 
+    /// What a consumer is told that asks here for a name.
+    fn consumer(&self, name: &str, sources: NameSources, delivery: DeliveryMode) -> ConsumerOptions {
+        ConsumerOptions {
+            name: "client1".to_owned(),
+            node: Some("b".to_owned()),
+            subscriptions: vec![],
+            orchestrator: Some(self.stand.base.parse().unwrap()),
+            orchestrator_authorization: None,
+            names: vec![name.parse().unwrap()],
+            sources,
+            delivery,
+            coding: BatchCoding::default(),
+        }
+    }
+
     async fn close(self) {
         self.app.stopping().cancel();
         drop(self.stand);
@@ -66,17 +81,7 @@ async fn a_consumer_that_knows_a_name_only_is_fed_by_every_gateway_that_offers_i
     let real = Real::open().await;
     let one = Edge::open(real.edge("ag1", "plant/1/t")).await;
     let reach = DeliveryMode::Callback { listen: anywhere(), public_url: None };
-    let options = ConsumerOptions {
-        name: "client1".to_owned(),
-        node: Some("b".to_owned()),
-        subscriptions: vec![],
-        orchestrator: Some(real.stand.base.parse().unwrap()),
-        orchestrator_authorization: None,
-        names: vec!["plant/+/t,qos_level=2".parse().unwrap()],
-        sources: NameSources::All,
-        delivery: reach,
-        coding: BatchCoding::default(),
-    };
+    let options = real.consumer("plant/+/t,qos_level=2", NameSources::All, reach);
     let nobody = ConsumerOptions { orchestrator: None, ..options.clone() };
     assert!(matches!(Consumer::build(nobody).await, Err(ConsumerError::Orchestrator)));
     let (stop, heard) = (CancellationToken::new(), std::sync::Arc::new(std::sync::Mutex::new(vec![])));
@@ -121,17 +126,7 @@ async fn a_name_is_taken_from_one_gateway_and_from_another_when_that_ends() {
     .await;
     for delivery in [DeliveryMode::Callback { listen: anywhere(), public_url: None }, DeliveryMode::Stream] {
         let is_last = delivery == DeliveryMode::Stream;
-        let options = ConsumerOptions {
-            name: "client1".to_owned(),
-            node: Some("b".to_owned()),
-            subscriptions: vec![],
-            orchestrator: Some(real.stand.base.parse().unwrap()),
-            orchestrator_authorization: None,
-            names: vec!["plant/t".parse().unwrap()],
-            sources: NameSources::One,
-            delivery,
-            coding: BatchCoding::default(),
-        };
+        let options = real.consumer("plant/t", NameSources::One, delivery);
         let filter = ConsumerOptions { names: vec!["plant/+".parse().unwrap()], ..options.clone() };
         assert!(matches!(Consumer::build(filter).await, Err(ConsumerError::Wildcard(_))));
         let stop = CancellationToken::new();

@@ -202,20 +202,9 @@ fn is_plain(name: &str) -> bool {
 impl AclRule {
     /// Whether everything that the filter (or name) could match is within this rule.
     fn covers(&self, filter: &str, who: RuleSubject<'_>) -> bool {
-        if self.keeps_away_from_dollar(filter) {
-            return false;
-        }
-        let mut asked = filter.split('/');
-        for level in &self.levels {
-            if *level == FilterLevel::Rest {
-                return true;
-            }
-            match asked.next() {
-                Some(next) if level.covers(next, who) => {}
-                _ => return false,
-            }
-        }
-        asked.next().is_none()
+        let is_rest = |level: &&FilterLevel| **level == FilterLevel::Rest;
+        !self.keeps_away_from_dollar(filter)
+            && topic::covers_by_level(self.levels.iter(), filter, is_rest, |level, asked| level.covers(asked, who))
     }
 
     /// Whether there is a topic that both match.

@@ -97,18 +97,27 @@ pub fn covers(filter: &str, other: &str) -> bool {
     if other.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }
-    let mut others = other.split('/');
-    for level in filter.split('/') {
-        if level == "#" {
+    let is_covered = |level: &str, asked: &str| asked != "#" && (level == "+" || level == asked);
+    covers_by_level(filter.split('/'), other, |level| *level == "#", |level, asked| is_covered(level, asked))
+}
+
+/// Whether levels one by one allow all that those of a filter (or name) could be; one that `is_rest` allows whatever is left.
+pub(crate) fn covers_by_level<L>(
+    levels: impl Iterator<Item = L>,
+    filter: &str,
+    is_rest: impl Fn(&L) -> bool,
+    covers: impl Fn(L, &str) -> bool,
+) -> bool {
+    let mut asked = filter.split('/');
+    for level in levels {
+        if is_rest(&level) {
             return true;
         }
-        match others.next() {
-            Some("#") | None => return false,
-            Some(other) if level == "+" || level == other => {}
-            Some(_) => return false,
+        if !asked.next().is_some_and(|next| covers(level, next)) {
+            return false;
         }
     }
-    others.next().is_none()
+    asked.next().is_none()
 }
 
 #[cfg(test)]
