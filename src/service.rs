@@ -6,6 +6,7 @@ mod mqtt_listeners;
 mod rest_certificate;
 mod rest_listener;
 pub mod tokens;
+mod unread_body;
 pub mod replica;
 
 use std::net::SocketAddr;

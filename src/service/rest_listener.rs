@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
@@ -23,6 +22,7 @@ use tower::ServiceExt;
 
 use super::ServiceError;
 use super::rest_certificate::{RestCertificate, TlsFiles};
+use super::unread_body;
 use crate::auth::PeerCertificate;
 use crate::http::Peer;
 use mqtt::address::client_address;
@@ -140,8 +140,15 @@ impl AcceptedConnection {
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             begun.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(ConnectInfo(peer.clone()));
-            let answered = router.clone().oneshot(request.map(Body::new));
-            async { Ok::<_, Infallible>(answered.await.unwrap_or_else(|never| match never {})) }
+            let (request, unread) = unread_body::lend(request);
+            let answered = router.clone().oneshot(request);
+            async {
+                let answer = answered.await.unwrap_or_else(|never| match never {});
+                if let Some(unread) = unread {
+                    unread.discard().await;
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
@@ -225,6 +232,9 @@ impl Drop for ConnectionSlot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::unread_body::UNREAD_MAX;
+    use axum::http::StatusCode;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[test]
     fn one_address_does_not_take_every_connection() {
@@ -242,5 +252,47 @@ mod tests {
         assert_eq!(held("[::1]:1").len(), 20);
         let many = ConnectionSlots::within(None);
         assert_eq!((many.0.all_max, many.0.per_address_max), (CONNECTIONS_MAX, CONNECTIONS_MAX_PER_ADDRESS));
+    }
+
+    /// Sends the head of a request whose body nobody reads, and that body when it is asked to.
+    async fn refused(head: &str, body: &str, wait: Duration) -> String {
+        let listener = RestListener::open(([127, 0, 0, 1], 0).into(), None).await.unwrap();
+        let address = listener.address().unwrap();
+        let router = Router::new().fallback(|| async { StatusCode::FORBIDDEN });
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(listener.serve(router, stop.clone()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(format!("{head}\r\nhost: here\r\n\r\n").as_bytes()).await.unwrap();
+        tokio::time::sleep(wait).await;
+        client.write_all(body.as_bytes()).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answers = String::new();
+        let _ = client.read_to_string(&mut answers).await;
+        stop.cancel();
+        served.await.unwrap();
+        answers
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_while_sending_hears_so_and_keeps_the_connection() {
+        let sized = "POST / HTTP/1.1\r\ncontent-length: 5";
+        let chunked = "POST / HTTP/1.1\r\ntransfer-encoding: chunked";
+        for (head, body) in [(sized, "12345"), (chunked, "5\r\n12345\r\n0\r\n\r\n")] {
+            let answers = refused(head, body, Duration::from_millis(50)).await;
+            assert_eq!(answers.matches("403 Forbidden").count(), 2, "{answers}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_never_sends_a_body_is_refused_all_the_same() {
+        let answers = refused("POST / HTTP/1.1\r\ncontent-length: 5", "", 2 * UNREAD_MAX).await;
+        assert_eq!(answers.matches("403 Forbidden").count(), 1, "{answers}");
+    }
+
+    #[tokio::test]
+    async fn who_waits_to_be_asked_for_a_body_is_not_asked() {
+        let expecting = "POST / HTTP/1.1\r\ncontent-length: 5\r\nexpect: 100-continue";
+        let answers = refused(expecting, "", Duration::ZERO).await;
+        assert!(answers.starts_with("HTTP/1.1 403 Forbidden") && !answers.contains("100 Continue"), "{answers}");
     }
 }
