@@ -7,11 +7,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use utoipa::openapi::{HttpMethod, OpenApi};
 
 use super::extract::one;
@@ -44,14 +42,13 @@ pub struct Peer {
 }
 
 /// What the gate knows.
-#[derive(Clone)]
 pub(super) struct Guard {
     /// Which knows the tenants; `None`: there are none.
     app: Option<App>,
     rates: RequestRates,
     authenticator: Authenticator,
     /// What is needed, by route and method.
-    needed: Arc<BTreeMap<String, BTreeMap<&'static str, Permission>>>,
+    needed: BTreeMap<String, BTreeMap<&'static str, Permission>>,
 }
 
 impl Guard {
@@ -71,7 +68,7 @@ impl Guard {
                 }
             }
         }
-        Self { app, rates: RequestRates::default(), authenticator, needed: Arc::new(table) }
+        Self { app, rates: RequestRates::default(), authenticator, needed: table }
     }
 
     fn permission(&self, route: &str, method: &Method) -> Permission {
@@ -97,35 +94,30 @@ fn name_of(method: &HttpMethod) -> &'static str {
 }
 
 /// Lets a request in, or not.
-pub(super) async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+pub(super) async fn admit(guard: &Guard, mut request: Request) -> Result<Request, Problem> {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let permission = guard.permission(route, request.method());
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.clone());
-    let identity = match credential(request.headers()) {
-        Ok(credential) => {
-            let certificate = peer.as_ref().and_then(|peer| peer.certificate.as_deref());
-            let from = peer.as_ref().map(|peer| peer.address);
-            guard.authenticator.identify(credential, certificate, from).await
-        }
-        Err(problem) => return problem.into_response(),
-    };
+    let certificate = peer.as_ref().and_then(|peer| peer.certificate.as_deref());
+    let from = peer.as_ref().map(|peer| peer.address);
+    let identity = guard.authenticator.identify(credential(request.headers())?, certificate, from).await;
     let identity = match identity {
         Ok(identity) if permission == Permission::SeeAll && sees_one_tenant(&identity) => {
             let detail = "this is of all tenants, and the token is for one";
-            return Problem::new(&problem_catalogue::NOT_YOURS, detail).into_response();
+            return Err(Problem::new(&problem_catalogue::NOT_YOURS, detail));
         }
         Ok(identity) if permission == Permission::Open || identity.may(permission) => identity,
-        Ok(identity) => return forbidden(&identity, permission).into_response(),
+        Ok(identity) => return Err(forbidden(&identity, permission)),
         Err(_) if permission == Permission::Open => Identity { role: Role::Viewer, ..Identity::local() },
-        Err(reason) => return unauthenticated(reason).into_response(),
+        Err(reason) => return Err(unauthenticated(reason)),
     };
     let admits = |tenant: &&Name| guard.app.as_ref().is_none_or(|app| guard.rates.admit(app, tenant));
     if let Some(tenant) = identity.tenant.as_ref().filter(|tenant| !admits(tenant)) {
         let detail = format!("the tenant '{tenant}' has more requests a second than it may");
-        return Problem::new(&problem_catalogue::TOO_MANY_REQUESTS, detail).into_response();
+        return Err(Problem::new(&problem_catalogue::TOO_MANY_REQUESTS, detail));
     }
     request.extensions_mut().insert(Caller { identity: Arc::new(identity), peer });
-    next.run(request).await
+    Ok(request)
 }
 
 /// The token of a request: in its Authorization (RFC 6750 section 2.1), or in the page's cookie.

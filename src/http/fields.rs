@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -95,7 +95,7 @@ fn collect(document: &Value, schema: &Value, depth: usize, members: &mut BTreeMa
 }
 
 /// Answers with some members alone, if that is asked for.
-pub(super) async fn select(State(known): State<AnswerFields>, mut request: Request, next: Next) -> Response {
+pub(super) async fn select(known: &AnswerFields, mut request: Request, next: Next) -> Response {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let Some((fields, rest)) = is_read.then(|| request.uri().query().and_then(taken_out)).flatten() else {
         return next.run(request).await;

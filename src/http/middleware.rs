@@ -4,8 +4,8 @@
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::AssertUnwindSafe;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -24,7 +24,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const REQUEST_ID_MAX_BYTES: usize = 128;
 
 /// Lets a request pass, or not.
-pub(super) async fn pass(State(own): State<OwnHosts>, request: Request, next: Next) -> Response {
+pub(super) async fn pass(State(own): State<Arc<OwnHosts>>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let trace = request.headers().get(TRACEPARENT).filter(|value| is_traceparent(value)).cloned();
     let (uri, method) = (request.uri().clone(), request.method().clone());

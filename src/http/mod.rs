@@ -51,11 +51,13 @@ mod own_feed;
 mod parse;
 mod render;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -104,9 +106,19 @@ impl Context {
     }
 }
 
-/// What every handler has at hand.
+/// What every handler has at hand. It is cloned for each request.
 #[derive(Clone)]
-struct ApiState {
+struct ApiState(Arc<ApiParts>);
+
+impl Deref for ApiState {
+    type Target = ApiParts;
+
+    fn deref(&self) -> &ApiParts {
+        &self.0
+    }
+}
+
+struct ApiParts {
     app: App,
     version: &'static str,
     authenticator: Authenticator,
@@ -151,7 +163,7 @@ struct Declared;
 pub fn router(context: Context) -> Router {
     let authenticator = context.authenticator.clone();
     let page = dashboard::router(authenticator.page_client().map(|client| client.issuer.as_str()));
-    let room = ApiState {
+    let room = ApiState(Arc::new(ApiParts {
         app: context.app,
         version: context.version,
         authenticator: context.authenticator,
@@ -161,7 +173,7 @@ pub fn router(context: Context) -> Router {
         layouts: layout::Layouts::default(),
         broker: context.broker,
         plans: proposed_plans::ProposedPlans::default(),
-    };
+    }));
     let (routes, document) = routes().split_for_parts();
     let guard = access::Guard::new(Some(room.app.clone()), authenticator, &document);
     let fields = fields::AnswerFields::new(&document);
@@ -187,14 +199,25 @@ fn assemble<S: Clone + Send + Sync + 'static>(
 ) -> Router<S> {
     routes
         .merge(beside.with_state(()))
-        .route_layer(from_fn_with_state(fields, fields::select))
-        .route_layer(from_fn_with_state(guard, access::admit))
+        .route_layer(from_fn_with_state((Arc::new(guard), fields), gate))
         .merge(pages)
         .route("/problems/{slug}", get(pages::problem_page))
         .fallback(pages::not_found)
         .method_not_allowed_fallback(pages::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(from_fn_with_state(own_hosts, middleware::pass))
+        .layer(from_fn_with_state(Arc::new(own_hosts), middleware::pass))
+}
+
+/// One layer for two, since each is a future of its own for every request.
+async fn gate(
+    State((guard, fields)): State<(Arc<access::Guard>, fields::AnswerFields)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match access::admit(&guard, request).await {
+        Ok(request) => fields::select(&fields, request, next).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// An event as the interface has it.

@@ -81,6 +81,7 @@ impl PartsDigest {
 
 impl fmt::Display for ChainDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let words = self.0.chunks_exact(8).map(|word| word.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        words.map(|word| write!(f, "{word:016x}")).collect()
     }
 }

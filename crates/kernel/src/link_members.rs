@@ -12,6 +12,8 @@ const ABSENT_IGNORED: usize = 64;
 const ABSENT_PART: usize = 4;
 /// So many new ids stand in a list of their own, which a version copies, before they join the older ones together.
 const RECENT_MAX: usize = 64;
+/// So many older ids share a chunk.
+const CHUNK_MAX: usize = 512;
 
 /// The living allocations: a bit for each sequence number, in pages that are dropped when empty and shared by versions.
 #[derive(Clone, Default)]
@@ -70,10 +72,12 @@ fn place(id: AllocationId) -> (usize, usize, usize, u64) {
     (whole(page / SHELF_PAGES), whole(page % SHELF_PAGES), whole(within / 64), 1 << (within % 64))
 }
 
-/// The allocations in one slot of one link's book, by age; some of them may be absent.
+/// The allocations in one slot of one link's book, by age; some of them may be absent. A version copies the chunk that it
+/// writes, however long the roster is.
 #[derive(Clone, Default)]
 pub(crate) struct Roster {
-    older: Arc<Vec<AllocationId>>,
+    /// Chunks of ascending ids, in ascending order; none is empty.
+    older: Arc<Vec<Arc<Vec<AllocationId>>>>,
     /// Ascending, all after the older ones.
     recent: Vec<AllocationId>,
 }
@@ -81,55 +85,90 @@ pub(crate) struct Roster {
 impl Roster {
     /// Adds an id; whether it was not listed.
     pub(crate) fn join(&mut self, id: AllocationId) -> bool {
-        if self.recent.last().or(self.older.last()).is_none_or(|newest| *newest < id) {
-            if self.recent.len() == RECENT_MAX {
-                push_all(Arc::make_mut(&mut self.older), &self.recent);
-                self.recent.clear();
-            }
-            self.recent.push(id);
-            return true;
+        if self.recent.len() >= RECENT_MAX {
+            self.recent_to_older();
         }
-        let is_recent = self.recent.first().is_some_and(|first| *first <= id);
-        let ids = if is_recent { &mut self.recent } else { Arc::make_mut(&mut self.older) };
-        let Err(at) = ids.binary_search(&id) else { return false };
-        ids.insert(at, id);
-        true
+        if self.older.last().and_then(|chunk| chunk.last()).is_none_or(|newest| *newest < id) {
+            return insert(&mut self.recent, id);
+        }
+        let older = Arc::make_mut(&mut self.older);
+        let at = chunk_of(older, id);
+        let Some(chunk) = older.get_mut(at).map(Arc::make_mut) else { return false };
+        let is_new = insert(chunk, id);
+        if chunk.len() > CHUNK_MAX {
+            let upper = chunk.split_off(CHUNK_MAX / 2);
+            older.insert(at + 1, Arc::new(upper));
+        }
+        is_new
+    }
+
+    fn recent_to_older(&mut self) {
+        let older = Arc::make_mut(&mut self.older);
+        match older.last_mut() {
+            Some(last) if last.len() + self.recent.len() <= CHUNK_MAX => Arc::make_mut(last).append(&mut self.recent),
+            _ => older.push(Arc::new(std::mem::take(&mut self.recent))),
+        }
     }
 
     /// Removes an id at once; whether it was listed.
     pub(crate) fn leave(&mut self, id: AllocationId) -> bool {
-        let is_recent = self.recent.first().is_some_and(|first| *first <= id);
-        let ids = if is_recent { &mut self.recent } else { Arc::make_mut(&mut self.older) };
-        let Ok(at) = ids.binary_search(&id) else { return false };
-        ids.remove(at);
-        true
+        if self.recent.first().is_some_and(|first| *first <= id) {
+            return self.recent.binary_search(&id).map(|at| self.recent.remove(at)).is_ok();
+        }
+        let older = Arc::make_mut(&mut self.older);
+        let at = chunk_of(older, id);
+        let Some(chunk) = older.get_mut(at).map(Arc::make_mut) else { return false };
+        let was_listed = chunk.binary_search(&id).map(|at| chunk.remove(at)).is_ok();
+        if chunk.is_empty() {
+            older.remove(at);
+        }
+        was_listed
     }
 
     /// Removes the absent ids; how many are left.
     pub(crate) fn clean_up(&mut self, living: &LiveSet) -> usize {
-        Arc::make_mut(&mut self.older).retain(|id| living.has(*id));
+        let older = Arc::make_mut(&mut self.older);
+        for chunk in older.iter_mut().filter(|chunk| !chunk.iter().all(|id| living.has(*id))) {
+            Arc::make_mut(chunk).retain(|id| living.has(*id));
+        }
+        older.retain(|chunk| !chunk.is_empty());
+        // What has become small joins what is before it.
+        older.dedup_by(|chunk, before| {
+            let fits = before.len() + chunk.len() <= CHUNK_MAX;
+            if fits {
+                Arc::make_mut(before).extend_from_slice(chunk);
+            }
+            fits
+        });
         self.recent.retain(|id| living.has(*id));
-        self.older.len() + self.recent.len()
+        self.len()
+    }
+
+    fn len(&self) -> usize {
+        self.older.iter().map(|chunk| chunk.len()).sum::<usize>() + self.recent.len()
     }
 
     /// The living ids, newest first.
     pub(crate) fn newest_first<'a>(&'a self, living: &'a LiveSet) -> impl Iterator<Item = AllocationId> + 'a {
-        self.recent.iter().rev().chain(self.older.iter().rev()).copied().filter(|id| living.has(*id))
+        let older = self.older.iter().rev().flat_map(|chunk| chunk.iter().rev());
+        self.recent.iter().rev().chain(older).copied().filter(|id| living.has(*id))
     }
+}
+
+/// The chunk that may have an id that is not after all of them.
+fn chunk_of(chunks: &[Arc<Vec<AllocationId>>], id: AllocationId) -> usize {
+    chunks.partition_point(|chunk| chunk.last().is_some_and(|last| *last < id))
+}
+
+/// Puts an id in its place; whether it was not there.
+fn insert(ids: &mut Vec<AllocationId>, id: AllocationId) -> bool {
+    ids.binary_search(&id).map_err(|at| ids.insert(at, id)).is_err()
 }
 
 /// Whether a roster with so many ids, of which so many live, is worth cleaning up.
 pub(crate) fn is_stale(listed: usize, living: usize) -> bool {
     let absent = listed.saturating_sub(living);
     absent > ABSENT_IGNORED && absent * ABSENT_PART > listed
-}
-
-/// Grows by a quarter, not to double: there may be tens of millions of places.
-fn push_all(ids: &mut Vec<AllocationId>, more: &[AllocationId]) {
-    if ids.capacity() - ids.len() < more.len() {
-        ids.reserve_exact((ids.len() / 4).max(more.len()));
-    }
-    ids.extend_from_slice(more);
 }
 
 #[cfg(test)]
@@ -176,7 +215,8 @@ mod tests {
                         }
                     }
                 }
-                prop_assert_eq!(roster.older.len() + roster.recent.len(), listed);
+                prop_assert_eq!(roster.len(), listed);
+                prop_assert!(roster.older.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= CHUNK_MAX));
             }
             prop_assert!(roster.newest_first(&living).map(|id| id.0).eq(set.iter().rev().copied()));
             prop_assert!((0..next + 2).all(|number| living.has(AllocationId(number)) == set.contains(&number)));
