@@ -3,6 +3,10 @@
 //! `synchronous=FULL`, answers after the commit. Also allocations a second through the batch endpoint, and how long it takes to
 //! see whose a token is: one of the database, and an ES256 JWT of a provider, new and remembered.
 //! `cargo bench --bench http`; `-- verification` for the last alone. Needs `openssl` on the PATH.
+//!
+//! `-- replicas`: durable admissions a second of one, two and three replicas on the PostgreSQL of
+//! `WATERMASTER_TEST_POSTGRES_URL`, each number in a database of its own; the connections are shared out among them. Needs
+//! `psql`.
 
 #![expect(clippy::print_stdout, clippy::expect_used, clippy::cast_precision_loss, reason = "a bench prints and stops")]
 
@@ -73,27 +77,30 @@ fn main() {
     if std::env::args().any(|argument| argument == "baseline") {
         return runtime.block_on(baseline());
     }
+    if std::env::args().any(|argument| argument == "replicas") {
+        return replicas(&runtime);
+    }
     runtime.block_on(verification());
     if std::env::args().any(|argument| argument == "verification") {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let ours = Server::start(
+    let ours = [Server::start(
         Command::new(env!("CARGO_BIN_EXE_watermaster"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(folder.path())
             .env("RUST_LOG", "warn"),
-    );
+    )];
     let other = tempfile::tempdir().expect("a folder");
-    let guarded = Server::start(
+    let guarded = [Server::start(
         Command::new(env!("CARGO_BIN_EXE_watermaster"))
             .args(["serve", "--listen", "127.0.0.1:0", "--authentication", "required", "--data"])
             .arg(other.path())
             .env("WATERMASTER_ADMIN_TOKEN", TOKEN)
             .env("RUST_LOG", "warn"),
-    );
+    )];
     let program = std::env::current_exe().expect("this program has a path");
-    let theirs = Server::start(Command::new(program).arg("baseline"));
+    let theirs = [Server::start(Command::new(program).arg("baseline"))];
     let single: Arc<[u8]> = request("/v1/allocations", ASK, "").into();
     let with_token: Arc<[u8]> = request("/v1/allocations", ASK, &format!("authorization: Bearer {TOKEN}\r\n")).into();
     let many = format!("{{\"requests\":[{}]}}", [ASK; BATCH].join(","));
@@ -128,6 +135,64 @@ fn main() {
         batched.per_second * BATCH as f64,
         batched.cpu_us / BATCH as f64
     );
+}
+
+/// How many replicas share a database at most.
+const REPLICAS_MAX: usize = 3;
+
+fn replicas(runtime: &tokio::runtime::Runtime) {
+    let base =
+        std::env::var("WATERMASTER_TEST_POSTGRES_URL").expect("WATERMASTER_TEST_POSTGRES_URL is the URL of a server");
+    let program = std::env::current_exe().expect("this program has a path");
+    let theirs = [Server::start(Command::new(program).arg("baseline"))];
+    let folder = tempfile::tempdir().expect("a folder");
+    let sets: Vec<_> = (1..=REPLICAS_MAX).map(|count| on_one_database(&base, count, folder.path())).collect();
+    let single: Arc<[u8]> = request("/v1/allocations", ASK, "").into();
+    println!(
+        "{CONNECTIONS} connections in all, {ROUNDS} rounds of {} s each, taking turns, PostgreSQL",
+        ROUND.as_secs()
+    );
+    let mut rows = vec![vec![]; REPLICAS_MAX + 1];
+    for _ in 0..ROUNDS {
+        rows[0].push(runtime.block_on(load(&theirs, &single, CONNECTIONS)));
+        for (set, rows) in sets.iter().zip(&mut rows[1..]) {
+            rows.push(runtime.block_on(load(set, &single, CONNECTIONS)));
+        }
+    }
+    println!(
+        "{:<10} {:>10} {:>12} {:>9} {:>9} {:>12} {:>14}",
+        "replicas", "requests/s", "CPU us/req", "p50 ms", "p99 ms", "over one", "of no work/CPU"
+    );
+    let rows: Vec<Row> = rows.iter().map(|rounds| best(rounds)).collect();
+    for (count, row) in rows.iter().enumerate() {
+        let (over_one, of_no_work) = (row.per_second / rows[1].per_second, rows[0].cpu_us / row.cpu_us);
+        println!(
+            "{:<10} {:>10.0} {:>12.1} {:>9.2} {:>9.2} {over_one:>12.2} {of_no_work:>14.2}",
+            if count == 0 { "no work".to_owned() } else { count.to_string() },
+            row.per_second,
+            row.cpu_us,
+            row.p50_ms,
+            row.p99_ms
+        );
+    }
+}
+
+/// So many services on one new database.
+fn on_one_database(base: &str, count: usize, folder: &std::path::Path) -> Vec<Server> {
+    let name = format!("bench_{}_{count}", std::process::id());
+    let created = Command::new("psql").args([base, "-qc", &format!("CREATE DATABASE {name}")]).status();
+    assert!(created.expect("psql (Debian: postgresql-client)").success(), "no database can be made");
+    let (server, _) = base.rsplit_once('/').expect("an URL has a path");
+    let start = |number| {
+        Server::start(
+            Command::new(env!("CARGO_BIN_EXE_watermaster"))
+                .args(["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--data"])
+                .arg(folder.join(format!("{count}-{number}")))
+                .args(["--database", &format!("{server}/{name}")])
+                .env("RUST_LOG", "warn"),
+        )
+    };
+    (0..count).map(start).collect()
 }
 
 /// How many tokens are looked at.
@@ -326,11 +391,12 @@ fn best(rounds: &[Row]) -> Row {
     *rounds.iter().min_by(|one, other| one.cpu_us.total_cmp(&other.cpu_us)).expect("there are rounds")
 }
 
-async fn load(server: &Server, request: &Arc<[u8]>, connections: usize) -> Row {
-    let before = server.cpu_seconds();
+async fn load(servers: &[Server], request: &Arc<[u8]>, connections: usize) -> Row {
+    let cpu_seconds = || servers.iter().map(Server::cpu_seconds).sum::<f64>();
+    let before = cpu_seconds();
     let started = Instant::now();
     let mut clients = vec![];
-    for _ in 0..connections {
+    for server in servers.iter().cycle().take(connections) {
         let (address, request) = (server.address, Arc::clone(request));
         clients.push(tokio::spawn(client(address, request, started + ROUND)));
     }
@@ -339,7 +405,7 @@ async fn load(server: &Server, request: &Arc<[u8]>, connections: usize) -> Row {
         took_ms.extend(client.await.expect("a client does not panic"));
     }
     let wall = started.elapsed().as_secs_f64();
-    let cpu = server.cpu_seconds() - before;
+    let cpu = cpu_seconds() - before;
     took_ms.sort_by(f64::total_cmp);
     let count = took_ms.len() as f64;
     let at = |part: usize| took_ms[(took_ms.len() - 1) * part / 100];

@@ -110,6 +110,7 @@ pub(super) async fn catch_up(app: &App, digest: &mut ChainDigest) -> Result<(), 
             }
             return discard(app, digest).await;
         }
+        let is_last = events.len() < PAGE as usize;
         let mut facts = Vec::with_capacity(events.len());
         let mut last = *digest;
         for event in events {
@@ -124,6 +125,9 @@ pub(super) async fn catch_up(app: &App, digest: &mut ChainDigest) -> Result<(), 
         let (decided_in, written_in) = (Duration::ZERO, Duration::ZERO);
         *digest = last;
         app.publish(state, Commit { facts: facts.into(), decided_in, written_in, replaces_all: false });
+        if is_last {
+            return Ok(());
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! The single writer: a batch of waiting submissions is decided and applied in order on a version of the state, appended to
 //! the journal in one transaction, published and answered. If the append fails, the batch did not happen: the version is
 //! dropped. If another writer was faster, its events are applied and the batch is decided again, this time with other
-//! writers locked out: a slower writer would otherwise lose every race for as long as the faster one is busy.
+//! writers locked out: a slower writer would otherwise lose every race for as long as the faster one is busy. Where others
+//! have just written, they are locked out from the beginning, so that no batch is decided in vain, and whatever comes while
+//! the lock is awaited is in the batch.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -17,7 +19,7 @@ use super::{
     App, Atomicity, BATCH_MAX, CommandOutcome, Commit, QueuedSubmission, SPANS, Submission, SubmissionKey, SubmitError,
     follower,
 };
-use crate::journal::{AppendError, ExclusiveWriter, JournalError, Receipt, RecordBatch};
+use crate::journal::{AppendError, ChainDigest, ExclusiveWriter, JournalError, Receipt, RecordBatch};
 use kernel::fact::Actor;
 use kernel::path::Workspace;
 use kernel::units::Millis;
@@ -26,10 +28,13 @@ use kernel::{Command, Fact, Recorded, State, apply, decide};
 /// How often a batch is decided again because another writer was faster, before it is refused as busy. The second attempt
 /// has the journal to itself, so that more than one conflict means a defect.
 const CONFLICTS_MAX: u32 = 4;
+/// How long another writer is expected to write again.
+const OTHERS_EXPECTED: Duration = Duration::from_secs(1);
 
 /// Runs until the queue is closed or the service stops; what is waiting then is still answered.
 pub(super) async fn run(app: App, mut queue: mpsc::Receiver<QueuedSubmission>) {
-    let mut writer = Writer { app: app.clone(), workspace: Workspace::default(), batch: RecordBatch::new() };
+    let (workspace, batch) = (Workspace::default(), RecordBatch::new());
+    let mut writer = Writer { app: app.clone(), workspace, batch, others_expected_until: None };
     let mut waiting = Vec::with_capacity(BATCH_MAX);
     let stop = app.stopping();
     loop {
@@ -41,7 +46,7 @@ pub(super) async fn run(app: App, mut queue: mpsc::Receiver<QueuedSubmission>) {
                 }
                 gather(&mut queue, &mut waiting).await;
                 let span = tracing::info_span!(target: SPANS, "batch", submissions = waiting.len());
-                writer.commit_batch(&mut waiting).instrument(span).await;
+                writer.commit_batch(&mut queue, &mut waiting).instrument(span).await;
             }
             () = stop.cancelled() => {
                 queue.close();
@@ -56,14 +61,18 @@ async fn gather(queue: &mut mpsc::Receiver<QueuedSubmission>, waiting: &mut Vec<
     loop {
         let before = waiting.len();
         tokio::task::yield_now().await;
-        while waiting.len() < BATCH_MAX
-            && let Ok(queued) = queue.try_recv()
-        {
-            waiting.push(queued);
-        }
+        take_ready(queue, waiting);
         if waiting.len() == before || waiting.len() == BATCH_MAX {
             return;
         }
+    }
+}
+
+fn take_ready(queue: &mut mpsc::Receiver<QueuedSubmission>, waiting: &mut Vec<QueuedSubmission>) {
+    while waiting.len() < BATCH_MAX
+        && let Ok(queued) = queue.try_recv()
+    {
+        waiting.push(queued);
     }
 }
 
@@ -72,15 +81,28 @@ struct Writer {
     app: App,
     workspace: Workspace,
     batch: RecordBatch,
+    /// Until when others are locked out from the beginning.
+    others_expected_until: Option<Instant>,
 }
 
 impl Writer {
     /// Decides a batch on a version of the state, which is published once the batch is in the journal, and dropped if it
     /// cannot be.
-    async fn commit_batch(&mut self, waiting: &mut Vec<QueuedSubmission>) {
+    async fn commit_batch(
+        &mut self,
+        queue: &mut mpsc::Receiver<QueuedSubmission>,
+        waiting: &mut Vec<QueuedSubmission>,
+    ) {
         let app = self.app.clone();
         let mut turn = app.inner.turn.lock().await;
         let mut exclusive: Option<ExclusiveWriter<'_>> = None;
+        if self.others_expected_until.is_some_and(|until| Instant::now() < until) {
+            exclusive = self.lock_others_out(&app, &mut turn, waiting).await;
+            if exclusive.is_none() {
+                return;
+            }
+            take_ready(queue, waiting);
+        }
         // The requester has disconnected, or given up, before anything was decided.
         waiting.retain(|queued| !queued.answer.is_closed() && !queued.settled.swap(true, Ordering::AcqRel));
         for _ in 0..CONFLICTS_MAX {
@@ -90,6 +112,9 @@ impl Writer {
             self.decide_all(&mut state, waiting);
             let decided_in = started.elapsed();
             if self.batch.is_empty() {
+                if let Some(exclusive) = exclusive {
+                    exclusive.release().await;
+                }
                 return answer(waiting);
             }
             let appended = match exclusive.take() {
@@ -105,16 +130,10 @@ impl Writer {
                     return answer(waiting);
                 }
                 Err(AppendError::Conflict) => {
-                    exclusive = match app.inner.journal.lock().await {
-                        Ok(exclusive) => Some(exclusive),
-                        Err(error) => {
-                            tracing::error!(%error, "the journal cannot be locked against other writers");
-                            return refuse(waiting, || SubmitError::Busy);
-                        }
-                    };
-                    if let Err(error) = follower::catch_up(&app, &mut turn).await {
-                        tracing::error!(%error, "the journal cannot be followed");
-                        return refuse(waiting, || SubmitError::Busy);
+                    self.others_expected_until = Some(Instant::now() + OTHERS_EXPECTED);
+                    exclusive = self.lock_others_out(&app, &mut turn, waiting).await;
+                    if exclusive.is_none() {
+                        return;
                     }
                 }
                 Err(AppendError::KeyTaken) => {
@@ -131,6 +150,34 @@ impl Writer {
         // It had the journal to itself, and was told of nothing new.
         tracing::error!("the journal takes no events: 'watermaster journal verify' says whether it is damaged");
         refuse(waiting, || SubmitError::Busy);
+    }
+
+    /// The journal without other writers, all that they have written taken in; `None`: it cannot be had, and whoever waited
+    /// is refused.
+    async fn lock_others_out<'a>(
+        &mut self,
+        app: &'a App,
+        turn: &mut ChainDigest,
+        waiting: &mut Vec<QueuedSubmission>,
+    ) -> Option<ExclusiveWriter<'a>> {
+        let exclusive = match app.inner.journal.lock().await {
+            Ok(exclusive) => exclusive,
+            Err(error) => {
+                tracing::error!(%error, "the journal cannot be locked against other writers");
+                refuse(waiting, || SubmitError::Busy);
+                return None;
+            }
+        };
+        let before = app.head();
+        if let Err(error) = follower::catch_up(app, turn).await {
+            tracing::error!(%error, "the journal cannot be followed");
+            refuse(waiting, || SubmitError::Busy);
+            return None;
+        }
+        if app.head() != before {
+            self.others_expected_until = Some(Instant::now() + OTHERS_EXPECTED);
+        }
+        Some(exclusive)
     }
 
     fn refuse_for(

@@ -150,6 +150,17 @@ impl Journal {
 }
 
 impl ExclusiveWriter<'_> {
+    /// Releases the lock; nothing is written. If that fails, the lock ends with the connection.
+    pub async fn release(self) {
+        let released = match self.locked {
+            LockedConnection::Sqlite(transaction) => transaction.release().await,
+            LockedConnection::Postgres(transaction) => transaction.release().await,
+        };
+        if let Err(error) = released {
+            tracing::debug!(%error, "the lock of the journal ended with its connection");
+        }
+    }
+
     /// Writes a batch, whole or not at all, and releases the lock. When this returns, it is on disk.
     ///
     /// # Errors
@@ -173,6 +184,12 @@ where
         })
         .await?;
         Ok(Self { connections, guard })
+    }
+
+    async fn release(mut self) -> Result<(), JournalError> {
+        let connection = self.guard.connection().await?;
+        let done = within(self.connections.deadline, async { Ok(connection.run(statement::ROLLBACK).await?) }).await;
+        self.guard.keep_if_done(done)
     }
 
     async fn commit(mut self, batch: &RecordBatch) -> Result<(), AppendError> {
