@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -33,6 +33,17 @@ impl Running {
 
     /// With a file for its log besides.
     pub(crate) fn start_as(listen: &str, environment: &[(&str, &str)], arguments: &[&str], log: Stdio) -> Self {
+        let started = Self::try_start(listen, environment, arguments, log);
+        started.unwrap_or_else(|status| panic!("it says where it listens: {status}"))
+    }
+
+    /// Or what it ended with before it listened.
+    pub(crate) fn try_start(
+        listen: &str,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+        log: Stdio,
+    ) -> Result<Self, ExitStatus> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_watermaster"))
             .args(["serve", "--listen", listen])
             .args(arguments)
@@ -48,8 +59,10 @@ impl Running {
             rest.parse().ok()
         });
         std::thread::spawn(move || lines.for_each(drop));
-        let Some(address) = found else { panic!("it says where it listens: {:?}", process.wait()) };
-        Self { process, address }
+        match found {
+            Some(address) => Ok(Self { process, address }),
+            None => Err(process.wait().unwrap()),
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {

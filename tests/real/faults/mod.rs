@@ -8,6 +8,7 @@ mod database;
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Seek;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
@@ -59,12 +60,25 @@ impl Instance {
         instance
     }
 
+    /// As a supervisor does it: a start that the database does not answer in time is repeated.
     fn start(&mut self) {
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres", self.line.port);
         let (environment, arguments) = (self.clock.environment(), ["--database", &url]);
-        let log = std::process::Stdio::null();
-        let running = Running::start_as(&self.address.to_string(), &borrowed(&environment), &arguments, log);
-        self.running = Some(running);
+        let address = self.address.to_string();
+        for _ in 0..STARTS_MAX {
+            let mut log = tempfile::tempfile().unwrap();
+            let written = log.try_clone().unwrap().into();
+            match Running::try_start(&address, &borrowed(&environment), &arguments, written) {
+                Ok(running) => return self.running = Some(running),
+                Err(status) => {
+                    log.rewind().unwrap();
+                    let said = std::io::read_to_string(log).unwrap();
+                    println!("an instance did not start ({status}): {}", said.lines().last().unwrap_or_default());
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            }
+        }
+        panic!("an instance did not start {STARTS_MAX} times");
     }
 
     fn signal(&self, signal: &str) {
@@ -75,6 +89,9 @@ impl Instance {
         self.running.as_ref().map(Running::living).unwrap_or_default()
     }
 }
+
+/// How often an instance is started before that is called a failure.
+const STARTS_MAX: usize = 20;
 
 /// The kinds of faults.
 const FAULTS: [&str; 9] = [
