@@ -81,7 +81,7 @@ impl PartsDigest {
 
 impl fmt::Display for ChainDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = self.0.chunks_exact(8).map(|word| word.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
-        words.map(|word| write!(f, "{word:016x}")).collect()
+        let word = |bytes: &[u8]| bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        self.0.chunks_exact(8).try_for_each(|bytes| write!(f, "{:016x}", word(bytes)))
     }
 }
