@@ -145,8 +145,7 @@ fn replicas(runtime: &tokio::runtime::Runtime) {
         std::env::var("WATERMASTER_TEST_POSTGRES_URL").expect("WATERMASTER_TEST_POSTGRES_URL is the URL of a server");
     let program = std::env::current_exe().expect("this program has a path");
     let theirs = [Server::start(Command::new(program).arg("baseline"))];
-    let folder = tempfile::tempdir().expect("a folder");
-    let sets: Vec<_> = (1..=REPLICAS_MAX).map(|count| on_one_database(&base, count, folder.path())).collect();
+    let sets: Vec<_> = (1..=REPLICAS_MAX).map(|count| on_one_database(&base, count)).collect();
     let single: Arc<[u8]> = request("/v1/allocations", ASK, "").into();
     println!(
         "{CONNECTIONS} connections in all, {ROUNDS} rounds of {} s each, taking turns, PostgreSQL",
@@ -178,16 +177,15 @@ fn replicas(runtime: &tokio::runtime::Runtime) {
 }
 
 /// So many services on one new database.
-fn on_one_database(base: &str, count: usize, folder: &std::path::Path) -> Vec<Server> {
+fn on_one_database(base: &str, count: usize) -> Vec<Server> {
     let name = format!("bench_{}_{count}", std::process::id());
     let created = Command::new("psql").args([base, "-qc", &format!("CREATE DATABASE {name}")]).status();
     assert!(created.expect("psql (Debian: postgresql-client)").success(), "no database can be made");
     let (server, _) = base.rsplit_once('/').expect("an URL has a path");
-    let start = |number| {
+    let start = |_| {
         Server::start(
             Command::new(env!("CARGO_BIN_EXE_watermaster"))
-                .args(["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--data"])
-                .arg(folder.join(format!("{count}-{number}")))
+                .args(["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0"])
                 .args(["--database", &format!("{server}/{name}")])
                 .env("RUST_LOG", "warn"),
         )
