@@ -24,7 +24,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::aggregator_mqtt::{self, BrokerPolicy, ReportFaults};
+use crate::aggregator_mqtt::{self, BrokerPolicy, ReportFaults, ReportProblems};
 use crate::app::{
     App, AppOptions, AppStartError, ControllerAccess, Credentials, LinkHistoryAges, Mode, Pace, Retention,
     SchedulerOptions, SubmitError, Tasks, driver_factory,
@@ -48,6 +48,10 @@ use mqtt::{self, Broker};
 use mqtt_listeners::MqttListeners;
 use rest_certificate::TlsFiles;
 use rest_listener::RestListener;
+
+/// What aggregators are told of refused reports over MQTT: the problems of the REST interface.
+pub const REPORT_PROBLEMS: ReportProblems =
+    ReportProblems { unreadable: http::unreadable_report, rejected: http::rejected_report };
 
 /// What is served when nothing was uploaded yet: NSFNET, 14 nodes.
 const FIRST_TOPOLOGY: (&str, &str) = ("nsfnet", include_str!("../topologies/nsfnet.json"));
@@ -264,7 +268,7 @@ impl Service {
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
         let Self { app, tasks, listener, authenticator, broker, doors, faults, metrics, drain, claim, .. } = self;
         doors.serve(&broker);
-        tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone(), faults));
+        tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone(), faults, REPORT_PROBLEMS));
         let rendered = get(render_metrics).with_state((app.clone(), Arc::clone(&metrics), broker.clone()));
         let beside = Router::new().route("/metrics", rendered);
         let router = http::router(http::Context {

@@ -15,11 +15,13 @@ use tokio::time::sleep;
 
 pub use self::policy::{BrokerPolicy, ReportFaults};
 use self::topics::{AggregatorTopicName, TopicKind};
-use crate::app::{App, RateNews, Scheduler, SchedulerLead};
+use crate::app::{App, RateNews, RejectedReport, Scheduler, SchedulerLead};
 use api::aggregator::AggregatorFault;
-use formats::aggregator as documents;
+use api::instant::Instant as DocumentInstant;
+use api::problem::ProblemDocument;
+use formats::aggregator::{self as documents, UnreadableReport};
 use kernel::id::Name;
-use kernel::scheduler::engine::AggregatorView;
+use kernel::scheduler::engine::{AggregatorView, ReportRejection};
 use mqtt::codec::Qos;
 use mqtt::{Broker, LocalClient, LocalClientError, Message};
 
@@ -30,13 +32,22 @@ const WARN_EVERY: Duration = Duration::from_secs(1);
 /// The aggregators that are read at a time when news were missed.
 const PAGE: usize = 1_000;
 
+/// The problems of refused reports: those that HTTP answers, whose kinds are that interface's.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportProblems {
+    /// Of a report that cannot be read.
+    pub unreadable: fn(UnreadableReport) -> ProblemDocument,
+    /// Of a report that the scheduler rejects.
+    pub rejected: fn(ReportRejection) -> ProblemDocument,
+}
+
 /// Exchanges messages for the orchestrator until the service stops.
-pub async fn run(app: App, broker: Broker, mut faults: ReportFaults) {
+pub async fn run(app: App, broker: Broker, mut faults: ReportFaults, problems: ReportProblems) {
     let stop = app.stopping();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            ended = run_session(&app, &broker, &mut faults) => match ended {
+            ended = run_session(&app, &broker, &mut faults, problems) => match ended {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(%error, "the orchestrator lost its MQTT session, and opens another"),
             },
@@ -49,7 +60,12 @@ pub async fn run(app: App, broker: Broker, mut faults: ReportFaults) {
 }
 
 /// One session; it ends with the broker.
-async fn run_session(app: &App, broker: &Broker, faults: &mut ReportFaults) -> Result<(), LocalClientError> {
+async fn run_session(
+    app: &App,
+    broker: &Broker,
+    faults: &mut ReportFaults,
+    problems: ReportProblems,
+) -> Result<(), LocalClientError> {
     let mut client = broker.client("orchestrator").await?;
     let mut news = app.scheduler().news();
     for filter in topics::FILTERS {
@@ -58,6 +74,7 @@ async fn run_session(app: &App, broker: &Broker, faults: &mut ReportFaults) -> R
     let mut session = MqttSession {
         app: app.clone(),
         scheduler: app.scheduler().clone(),
+        problems,
         published: BTreeMap::new(),
         pending: BTreeSet::new(),
         warned_at: None,
@@ -73,11 +90,11 @@ async fn run_session(app: &App, broker: &Broker, faults: &mut ReportFaults) -> R
             item = news.recv() => match item {
                 Ok(RateNews::Changed(view)) => session.publish_rates(&client, &view).await,
                 Ok(RateNews::Forgotten(id)) => session.clear_rates(&client, id).await,
-                Ok(RateNews::Rejected(id, why)) => session.tell_fault(&client, &id, &why).await,
+                Ok(RateNews::Rejected(report)) => session.tell_rejected(&client, &report).await,
                 Err(RecvError::Lagged(_)) => session.enqueue_all(),
                 Err(RecvError::Closed) => return Ok(()),
             },
-            Some((id, why)) = faults.0.recv() => session.tell_fault(&client, &id, &why).await,
+            Some((id, fault)) = faults.0.recv() => session.tell_unreadable(&client, &id, fault).await,
             () = sleep(RETRY_PAUSE), if !session.pending.is_empty() => {}
         }
     }
@@ -86,6 +103,7 @@ async fn run_session(app: &App, broker: &Broker, faults: &mut ReportFaults) -> R
 struct MqttSession {
     app: App,
     scheduler: Scheduler,
+    problems: ReportProblems,
     /// The sequence number of each aggregator's published rates.
     published: BTreeMap<Name, u64>,
     /// The aggregators whose rates are still to be published.
@@ -108,20 +126,31 @@ impl MqttSession {
 
     async fn on_metadata(&self, id: Name, payload: &[u8]) {
         // What cannot be read the broker has refused.
-        if let Ok(metadata) = policy::read_report(payload) {
+        if let Ok(metadata) = documents::read_report(payload) {
             // A full queue holds the session up, which the broker bounds.
             drop(self.scheduler.post(id, metadata).await);
         }
     }
 
+    async fn tell_rejected(&mut self, client: &LocalClient, report: &RejectedReport) {
+        let problem = (self.problems.rejected)(report.reason.clone());
+        let report_instance = report.metadata.presence.instance.as_ref().map(Name::to_string);
+        let (at, report_at) = (DocumentInstant(self.app.now().0), Some(DocumentInstant(report.metadata.at.0)));
+        self.tell_fault(client, &report.id, AggregatorFault { at, report_at, report_instance, problem }).await;
+    }
+
+    async fn tell_unreadable(&mut self, client: &LocalClient, id: &Name, fault: UnreadableReport) {
+        let (at, problem) = (DocumentInstant(self.app.now().0), (self.problems.unreadable)(fault));
+        self.tell_fault(client, id, AggregatorFault { at, report_at: None, report_instance: None, problem }).await;
+    }
+
     /// Tells an aggregator why a report was refused; a line a second of it goes to the log.
-    async fn tell_fault(&mut self, client: &LocalClient, id: &Name, why: &str) {
+    async fn tell_fault(&mut self, client: &LocalClient, id: &Name, document: AggregatorFault) {
         self.scheduler.count_refused();
         if self.warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
             self.warned_at = Some(Instant::now());
-            tracing::warn!(%id, why, "a report over MQTT was refused");
+            tracing::warn!(%id, why = document.problem.detail, "a report over MQTT was refused");
         }
-        let document = AggregatorFault { detail: why.to_owned() };
         let payload = serde_json::to_vec(&document).unwrap_or_default();
         let Some(message) = Message::new(&topics::errors(id), payload, Qos::AtLeastOnce) else { return };
         if let Err(error) = client.publish(message).await {

@@ -12,10 +12,8 @@ use tokio::sync::mpsc;
 use super::topics::{self, AggregatorTopicName, TopicError, TopicKind};
 use crate::auth::{Authenticator, Identity, LEEWAY_S, PeerCertificate, TokenStore};
 use api::access::Role;
-use api::aggregator::{AggregatorMetadata, METADATA_MAX_BYTES};
-use formats::aggregator::{self as documents, AggregatorId};
+use formats::aggregator::{self as documents, AggregatorId, UnreadableReport};
 use kernel::id::Name;
-use kernel::scheduler::report::Metadata;
 use mqtt::auth::{AccessPolicy, KnownClient, PasswordLookup, Rules};
 use mqtt::codec::Reason;
 
@@ -26,13 +24,13 @@ const FAULTS_MAX: usize = 256;
 const ENDS_MAX: usize = 10_000;
 
 /// Reports that could not be read, for those who sent them.
-pub struct ReportFaults(pub(super) mpsc::Receiver<(Name, String)>);
+pub struct ReportFaults(pub(super) mpsc::Receiver<(Name, UnreadableReport)>);
 
 /// The service's part of the broker's access.
 #[derive(Debug)]
 pub struct BrokerPolicy {
     authenticator: Authenticator,
-    faults: mpsc::Sender<(Name, String)>,
+    faults: mpsc::Sender<(Name, UnreadableReport)>,
     /// When credentials end that clients came in by, in seconds since 1970.
     ends: Mutex<BTreeSet<u64>>,
 }
@@ -120,21 +118,13 @@ impl AccessPolicy for BrokerPolicy {
             Err(TopicError::Id(fault)) => return Err(fault.to_string()),
             Ok(_) | Err(TopicError::Form) => return Ok(()),
         };
-        read_report(payload).map(drop).inspect_err(|fault| {
+        documents::read_report(payload).map(drop).map_err(|fault| {
+            let text = fault.to_string();
             // An aggregator that sends nonsense without end is not told each time.
-            let _ = self.faults.try_send((id, fault.clone()));
+            let _ = self.faults.try_send((id, fault));
+            text
         })
     }
-}
-
-/// What a report says, or why it cannot be read.
-pub(super) fn read_report(payload: &[u8]) -> Result<Metadata, String> {
-    if payload.len() > METADATA_MAX_BYTES {
-        return Err(format!("the report is longer than {METADATA_MAX_BYTES} bytes"));
-    }
-    let document: AggregatorMetadata =
-        serde_json::from_slice(&formats::plain_integers(payload)).map_err(|error| error.to_string())?;
-    documents::report(&document).map_err(|error| error.to_string())
 }
 
 /// What a role may do over MQTT: an aggregator its own, engineers everything, the others read what the service says.

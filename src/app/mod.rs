@@ -43,7 +43,7 @@ pub use self::reconcile::{
 };
 pub use self::scheduler::{
     NEWS_KEPT, PAST_AGGREGATORS_MAX, PAST_POINTS_MAX, PAST_STEP, PLAN_BOUNDS_US, Pace, PastLevel, PastPoint, Plans,
-    REPORTS_MAX, RateNews, ReportError, Scheduler, SchedulerOptions, Trigger,
+    REPORTS_MAX, RateNews, RejectedReport, ReportError, Scheduler, SchedulerOptions, Trigger,
 };
 use self::submission::QueuedSubmission;
 pub use self::submission::{Atomicity, CommandOutcome, Mode, Submission, SubmissionKey, SubmitError};

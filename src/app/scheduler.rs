@@ -87,8 +87,19 @@ pub enum RateNews {
     Changed(Arc<AggregatorView>),
     /// The aggregator is no longer known.
     Forgotten(Name),
-    /// A report that nobody waits for was not believed, and why.
-    Rejected(Name, Arc<str>),
+    /// A report whose sender waits for no answer was rejected.
+    Rejected(Arc<RejectedReport>),
+}
+
+/// A report that was rejected.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RejectedReport {
+    /// The aggregator.
+    pub id: Name,
+    /// What it reported.
+    pub metadata: Arc<Metadata>,
+    /// The reason.
+    pub reason: ReportRejection,
 }
 
 /// The published aggregators, as they are now.

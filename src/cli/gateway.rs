@@ -62,10 +62,11 @@ pub struct Arguments {
     /// others can reach it].
     #[arg(long, env = "WATERMASTER_GATEWAY_SOURCE", value_name = "ADDRESS")]
     source: Option<Ipv4Addr>,
-    /// The orchestrator's URL, as http://127.0.0.1:8080; absent: the fallback rates hold for ever.
+    /// The orchestrator's URL, as http://127.0.0.1:8080, or that of its MQTT broker, as mqtt://127.0.0.1:1883; absent: the
+    /// fallback rates hold for ever.
     #[arg(long, env = "WATERMASTER_ORCHESTRATOR")]
     orchestrator: Option<String>,
-    /// A file that holds the access token for the orchestrator.
+    /// A file that holds the access token for the orchestrator; over MQTT it is the password.
     #[arg(long, env = "WATERMASTER_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// How often it reports, in milliseconds [default: 1000].

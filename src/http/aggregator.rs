@@ -29,7 +29,8 @@ use api::aggregator::{
     Aggregator, AggregatorHistory, AggregatorHistoryLevel, AggregatorHistoryPoint, AggregatorMetadata, AggregatorPage,
     AggregatorRates,
 };
-use formats::aggregator::{self as documents, AggregatorId, MetadataError};
+use api::problem::ProblemDocument;
+use formats::aggregator::{self as documents, AggregatorId, MetadataError, UnreadableReport};
 use kernel::id::Name;
 use kernel::scheduler::QosLevel;
 use kernel::scheduler::engine::{AggregatorView, ReportRejection};
@@ -264,6 +265,23 @@ impl From<MetadataError> for Problem {
     fn from(error: MetadataError) -> Self {
         Self::new(&problem_catalogue::IMPOSSIBLE, error.to_string()).with("field", error.field())
     }
+}
+
+/// The problem of a report over MQTT that the scheduler rejects.
+pub fn rejected_report(rejection: ReportRejection) -> ProblemDocument {
+    Problem::from(ReportError::Rejected(rejection)).document(None)
+}
+
+/// The problem of a report over MQTT that cannot be read.
+pub fn unreadable_report(fault: UnreadableReport) -> ProblemDocument {
+    let problem = match fault {
+        UnreadableReport::TooLong => Problem::new(&problem_catalogue::BODY_TOO_LARGE, fault.to_string()),
+        UnreadableReport::Document(error) => Problem::new(&problem_catalogue::MALFORMED_BODY, error.to_string())
+            .with("line", error.line())
+            .with("column", error.column()),
+        UnreadableReport::Metadata(error) => error.into(),
+    };
+    problem.document(None)
 }
 
 impl From<ReportError> for Problem {

@@ -72,6 +72,7 @@ use formats;
 use mqtt::Broker;
 
 pub use access::Peer;
+pub use aggregator::{rejected_report, unreadable_report};
 
 use idempotency::InFlight;
 

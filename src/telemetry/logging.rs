@@ -43,7 +43,11 @@ pub fn start_logging(format: LogFormat) -> Logging {
 }
 
 fn default_filter() -> Targets {
-    Targets::new().with_default(LevelFilter::INFO).with_target("sqlx", LevelFilter::WARN)
+    // What the MQTT client warns of is in the lines of the gateway, which has each once.
+    Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_target("sqlx", LevelFilter::WARN)
+        .with_target("rumqttc", LevelFilter::ERROR)
 }
 
 #[cfg(feature = "otlp")]

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use api::access::{Role, TokenRequest};
-use api::aggregator::{AggregatorMetadata, AggregatorRates};
+use api::aggregator::{AggregatorFault, AggregatorMetadata, AggregatorRates};
 use api::instant::Instant;
 use kernel::Command;
 use kernel::command::{Expected, OnMisfit};
 use kernel::scheduler::SchedulerSettings;
 use kernel::units::Millis;
+use mqtt::auth::Anonymous;
 use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, QoS};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -18,22 +19,28 @@ use watermaster::aggregator_mqtt;
 use watermaster::app::{App, AppOptions, Pace, SchedulerOptions, Tasks};
 use watermaster::auth::{Authenticator, TokenStore};
 use watermaster::journal::Journal;
+use watermaster::service::REPORT_PROBLEMS;
 
 use crate::kernel::{name, network};
 
 const PREFIX: &str = "watermaster/v1/aggregators";
 
-struct Office {
-    app: App,
+/// The orchestrator with a broker of its own.
+pub(crate) struct Office {
+    pub(crate) app: App,
     tasks: Tasks,
     broker: mqtt::Broker,
-    tokens: TokenStore,
-    port: u16,
+    pub(crate) tokens: TokenStore,
+    pub(crate) port: u16,
     _folder: tempfile::TempDir,
 }
 
 impl Office {
-    async fn open(lease_ms: u64) -> Self {
+    pub(crate) async fn open(lease_ms: u64) -> Self {
+        Self::open_for(lease_ms, Anonymous::default()).await
+    }
+
+    pub(crate) async fn open_for(lease_ms: u64, anonymous: Anonymous) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
         let settings = SchedulerSettings { lease_ms, ..SchedulerSettings::default() };
@@ -50,17 +57,17 @@ impl Office {
         };
         app.submit_one(put, watermaster::app::Mode::Commit, None).await.unwrap().unwrap();
         let (policy, faults) = aggregator_mqtt::BrokerPolicy::new(Authenticator::new(tokens.clone(), false));
-        let access = std::sync::Arc::new(mqtt::auth::Access::default().with_policy(policy));
+        let access = std::sync::Arc::new(mqtt::auth::Access::new(anonymous, None, None).with_policy(policy));
         let broker = mqtt::Broker::embedded(mqtt::Settings { access, ..mqtt::Settings::default() }).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let listening = broker.clone();
         tokio::spawn(async move { listening.listen(listener).await });
-        tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone(), faults));
+        tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone(), faults, REPORT_PROBLEMS));
         Self { app, tasks, broker, tokens, port, _folder: folder }
     }
 
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         self.broker.stop().await;
         self.tasks.stop(&self.app).await;
     }
@@ -209,11 +216,13 @@ fn the_document_shows_what_is_spoken() {
     formats::aggregator::report(&metadata).unwrap();
     let rates: AggregatorRates = serde_json::from_value(example("rates")).unwrap();
     assert_eq!(serde_json::to_value(&rates).unwrap(), example("rates"), "the example leaves something out");
+    let fault: AggregatorFault = serde_json::from_value(example("errors")).unwrap();
+    assert_eq!(serde_json::to_value(&fault).unwrap(), example("errors"), "the example leaves something out");
     // Member by member, at every depth, the schemas have what the examples have.
-    for message in ["metadata", "rates"] {
+    for message in ["metadata", "rates", "errors"] {
         covers(&document, &document["components"]["schemas"][message], &example(message), message);
     }
-    for channel in ["metadata", "rates", "state"] {
+    for channel in ["metadata", "rates", "state", "errors"] {
         assert_eq!(document["channels"][channel]["address"], format!("{PREFIX}/{{id}}/{channel}"));
     }
     // The stream is one that the REST interface has.
@@ -254,17 +263,26 @@ async fn nobody_else_says_rates_and_a_refused_report_is_told() {
     client.publish(&format!("{PREFIX}/ag1/rates"), "{}").await;
     client.publish(&format!("{PREFIX}/ag1/errors"), "{}").await;
     client.sender.subscribe(format!("{PREFIX}/+/errors"), QoS::AtLeastOnce).await.unwrap();
-    for (report, told) in [
-        ("nonsense".to_owned(), "expected ident at line 1"),
-        (json!({"node": "a", "at": "yesterday"}).to_string(), "RFC 3339"),
-        (json!({"node": "nowhere", "at": Instant(office.app.now().0)}).to_string(), "nowhere"),
+    let (reported_at, mut told_last) = (Instant(office.app.now().0), Value::Null);
+    let lost = json!({"node": "nowhere", "at": reported_at, "instance": "first"});
+    let (malformed, unknown) = (("/problems/malformed-body", 400), ("/problems/unknown-reference", 422));
+    for (report, told, (kind, status)) in [
+        ("nonsense".to_owned(), "expected ident at line 1", malformed),
+        (json!({"node": "a", "at": "yesterday"}).to_string(), "RFC 3339", malformed),
+        (lost.to_string(), "nowhere", unknown),
     ] {
         client.publish(&format!("{PREFIX}/ag1/metadata"), report).await;
         let (topic, retained, payload) = client.next().await;
         assert_eq!((topic.as_str(), retained), ("watermaster/v1/aggregators/ag1/errors", false));
         let document: Value = serde_json::from_slice(&payload).unwrap();
         assert!(document["detail"].as_str().unwrap().contains(told), "{document}");
+        assert_eq!((&document["type"], &document["status"]), (&json!(kind), &json!(status)), "{document}");
+        told_last = document;
     }
+    // The last is about a report that could be read: which one, and what it names.
+    let fault: AggregatorFault = serde_json::from_value(told_last).unwrap();
+    assert_eq!((fault.report_at, fault.report_instance.as_deref()), (Some(reported_at), Some("first")));
+    assert_eq!(fault.problem.nodes, Some(vec!["nowhere".to_owned()]));
     assert_eq!(office.app.scheduler().refused(), 3);
     office.close().await;
 }
@@ -298,7 +316,7 @@ async fn a_token_is_a_password() {
         }
     }
     // Nothing is no password, whatever the tokens are.
-    let access = mqtt::auth::Access::new(mqtt::auth::Anonymous::Never, None, None);
+    let access = mqtt::auth::Access::new(Anonymous::Never, None, None);
     let (policy, _) = aggregator_mqtt::BrokerPolicy::new(Authenticator::new(office.tokens.clone(), false));
     let access = access.with_policy(policy);
     for nothing in [None, Some(&b""[..])] {

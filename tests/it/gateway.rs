@@ -9,4 +9,5 @@ mod delivery;
 mod kept;
 mod orchestrated;
 mod named;
+mod over_mqtt;
 mod together;

@@ -58,13 +58,22 @@ impl Authority {
 
     /// A certificate of this authority for a client, valid between two times of ASN.1; where it is and where its key is.
     pub(crate) fn client(&self, name: &str, alternative: &str, validity: (&str, &str)) -> [String; 2] {
+        self.signed(name, "clientAuth", alternative, validity)
+    }
+
+    /// A certificate of this authority for a server, and its key.
+    pub(crate) fn server(&self, name: &str, alternative: &str) -> [String; 2] {
+        self.signed(name, "serverAuth", alternative, VALID)
+    }
+
+    fn signed(&self, name: &str, usage: &str, alternative: &str, validity: (&str, &str)) -> [String; 2] {
         self.openssl(&[&["req", "-new"], &EC[..], &["-subj", &format!("/CN={name}")]].concat(), name);
         let (from, until) = validity;
         let alternative = match alternative {
             "" => String::new(),
             names => format!("subjectAltName={names}"),
         };
-        let extensions = format!("[client]\nextendedKeyUsage=clientAuth\n{alternative}\n");
+        let extensions = format!("[signed]\nextendedKeyUsage={usage}\n{alternative}\n");
         let settings = format!(
             "[ca]\ndefault_ca=own\n[own]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=any\n\
              unique_subject=no\nrand_serial=yes\n[any]\ncommonName=supplied\n{extensions}"
@@ -72,7 +81,7 @@ impl Authority {
         fs::write(self.folder.join("settings"), settings).unwrap();
         fs::write(self.folder.join("index"), "").unwrap();
         let signed = Command::new("openssl")
-            .args(["ca", "-batch", "-notext", "-config", "settings", "-extensions", "client", "-cert", "ca.pem"])
+            .args(["ca", "-batch", "-notext", "-config", "settings", "-extensions", "signed", "-cert", "ca.pem"])
             .args(["-keyfile", "ca.key", "-startdate", from, "-enddate", until, "-in", &format!("{name}.pem")])
             .args(["-out", &format!("{name}.crt")])
             .current_dir(&self.folder)

@@ -14,6 +14,7 @@ mod demo;
 mod driver;
 mod faults;
 mod gateway;
+mod gateway_over_mqtt;
 mod hosts;
 mod journal;
 mod lab;

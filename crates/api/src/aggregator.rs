@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::instant::Instant;
+use super::problem::ProblemDocument;
 
 /// The longest id of an aggregator, in bytes: it is a level of MQTT topics.
 pub const AGGREGATOR_ID_MAX_BYTES: usize = 128;
@@ -54,11 +55,24 @@ pub struct AggregatorMetadata {
     pub topics: Vec<AggregatorTopic>,
 }
 
-/// Why a report over MQTT was refused, under `watermaster/v1/aggregators/{id}/errors`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+/// Why a report over MQTT was refused, under `watermaster/v1/aggregators/{id}/errors`: the problem that HTTP answers, and
+/// which report it is about.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AggregatorFault {
+    /// When the report was refused, by the clock of the orchestrator.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Instant,
+    /// `at` of the report; absent where the report cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<String>, format = DateTime)]
+    pub report_at: Option<Instant>,
+    /// `instance` of the report, if it has one and can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub report_instance: Option<String>,
     /// What was wrong, and where.
-    pub detail: String,
+    #[serde(flatten)]
+    pub problem: ProblemDocument,
 }
 
 /// What an aggregator had lately.

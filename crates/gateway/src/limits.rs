@@ -123,6 +123,12 @@ pub const ORCHESTRATOR_WAIT: Duration = Duration::from_secs(5);
 pub const FAREWELL_WAIT: Duration = Duration::from_secs(1);
 /// The longest silence on a stream of rates; its server sends a comment every 15 seconds.
 pub const STREAM_SILENCE_MAX: Duration = Duration::from_secs(45);
+/// How long an idle connection to the orchestrator's broker stays without a packet from the gateway: PINGREQ follows.
+pub const BROKER_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How many packets of the orchestrator's broker, and requests to it, wait.
+pub const BROKER_QUEUE_MAX: usize = 16;
+/// How many refusals of reports wait for the task that reports; of more the last are lost.
+pub const FAULTS_MAX: usize = 16;
 /// The first pause after the orchestrator did not answer; it doubles.
 pub const RETRY_MIN: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts to reach the orchestrator or a gateway.

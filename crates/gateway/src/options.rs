@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use api::aggregator::AGGREGATOR_ID_MAX_BYTES;
-use api::client::bearer;
+use api::client::ClientError;
 pub use api::gateway::TopicPolicy;
 use api::gateway::{OverflowPolicy, PolicyDocument};
 use api::own_hosts::OwnHosts;
@@ -18,7 +18,7 @@ use super::limits::{
     BUFFER_DEFAULT_BYTES, BUFFER_MAX_BYTES, FALLBACK_DEFAULT_BPS, NAME_MAX_BYTES, POLICIES_MAX, REPORT_INTERVAL,
     SOURCES_MAX,
 };
-use super::orchestrator::{OrchestratorUrlError, OrchestratorUrls};
+use super::orchestrator::{OrchestratorEndpoint, OrchestratorUrlError};
 use super::subscription::routable;
 use mqtt::Synchronous;
 use mqtt::codec::topic;
@@ -42,9 +42,11 @@ pub struct GatewayOptions {
     /// The address from which it sends to consumers, by which switches match its packets; absent: that of `listen`, if
     /// other machines can reach it.
     pub source: Option<Ipv4Addr>,
-    /// The URL of the orchestrator; absent: the fallback rates hold for ever.
+    /// The URL of the orchestrator, http or https, or of the MQTT broker that it listens at, mqtt or mqtts; absent: the
+    /// fallback rates hold for ever.
     pub orchestrator: Option<String>,
-    /// The file that holds the access token for the orchestrator; absent: it asks nobody who they are.
+    /// The file that holds the access token for the orchestrator, which over MQTT is the password; absent: it asks nobody who
+    /// they are.
     pub orchestrator_token_file: Option<PathBuf>,
     /// The interval of reports.
     pub report_every_ms: u64,
@@ -217,7 +219,7 @@ impl GatewayOptions {
         for source in &self.generate {
             source.check()?;
         }
-        self.orchestrator_urls().map(|_| ())
+        self.orchestrator_endpoint().map(|_| ())
     }
 
     /// The URL at which consumers find a gateway that listens at `address`.
@@ -249,14 +251,14 @@ impl GatewayOptions {
         PolicyDocument { policy: self.policy, policies: self.policies.clone() }
     }
 
-    pub(super) fn orchestrator_urls(&self) -> Result<Option<OrchestratorUrls>, OptionsError> {
+    pub(super) fn orchestrator_endpoint(&self) -> Result<Option<OrchestratorEndpoint>, OptionsError> {
         let Some(url) = self.orchestrator.as_deref() else { return Ok(None) };
-        let urls = OrchestratorUrls::new(url, &self.id)?;
-        let Some(path) = &self.orchestrator_token_file else { return Ok(Some(urls)) };
+        let endpoint = OrchestratorEndpoint::parse(url, &self.id)?;
+        let Some(path) = &self.orchestrator_token_file else { return Ok(Some(endpoint)) };
         let text =
             std::fs::read_to_string(path).map_err(|error| OptionsError::Unreadable { path: path.clone(), error })?;
-        let token = bearer(text.trim_end()).map_err(|_| OptionsError::Token(path.clone()))?;
-        Ok(Some(OrchestratorUrls { authorization: Some(token), ..urls }))
+        let invalid = |_: ClientError| OptionsError::Token(path.clone());
+        endpoint.with_token(text.trim_end()).map(Some).map_err(invalid)
     }
 }
 

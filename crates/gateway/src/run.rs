@@ -13,13 +13,14 @@ use tokio_util::task::TaskTracker;
 use super::client::{client, client_from};
 use super::clock::{GatewayClock, wall_ms};
 use super::core::{GatewayCore, GatewaySettings};
+use super::generator;
 use super::intake::DeviceIntake;
 use super::limits::{CALLBACK_WAIT, ORCHESTRATOR_WAIT, PACKET_MAX_BYTES, STOP_WAIT};
 use super::options::{GatewayOptions, OptionsError};
+use super::orchestrator::{HttpReports, OrchestratorEndpoint, ReportTransport, connect, follow_rates, run_reports};
 use super::runtime::{GatewayIdentity, Runtime};
 use super::server::{CountedStream, GatewayState, router};
 use super::spool::{Spool, SpoolError, SpoolFile, SpoolWriter};
-use super::{generator, orchestrator};
 use mqtt::{Broker, BrokerStartError, Settings as BrokerSettings, Sqlite, SqliteAddress};
 
 /// The file of the sessions of devices, in the folder of data. Its lock holds for the folder.
@@ -44,6 +45,9 @@ pub enum GatewayError {
     /// Its HTTP client cannot be set up.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(#[from] reqwest::Error),
+    /// TLS to the orchestrator's broker cannot be set up.
+    #[error("TLS to the orchestrator's broker cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
     /// Its broker does not start.
     #[error("the broker does not start: {0}")]
     Broker(#[from] BrokerStartError),
@@ -138,11 +142,22 @@ impl Gateway {
             let runtime = Arc::clone(&runtime);
             async move { runtime.dispatch().await }
         });
-        if let Some(urls) = options.orchestrator_urls()? {
+        if let Some(endpoint) = options.orchestrator_endpoint()? {
             let every = Duration::from_millis(options.report_every_ms);
-            let short = client(Some(ORCHESTRATOR_WAIT))?;
-            tasks.spawn(orchestrator::run_reports(Arc::clone(&runtime), short, urls.clone(), every));
-            tasks.spawn(orchestrator::follow_rates(Arc::clone(&runtime), client(None)?, urls));
+            let transport = match endpoint {
+                OrchestratorEndpoint::Http(urls) => {
+                    let reports =
+                        Box::new(HttpReports { client: client(Some(ORCHESTRATOR_WAIT))?, urls: urls.clone() });
+                    tasks.spawn(follow_rates(Arc::clone(&runtime), client(None)?, urls));
+                    ReportTransport::Http(reports)
+                }
+                OrchestratorEndpoint::Broker(broker) => {
+                    let (reports, session) = connect(&runtime.identity, &broker)?;
+                    tasks.spawn(session.run(Arc::clone(&runtime)));
+                    ReportTransport::Mqtt(reports)
+                }
+            };
+            tasks.spawn(run_reports(Arc::clone(&runtime), transport, every));
         }
         let callbacks = client_from(options.source, Some(CALLBACK_WAIT))?;
         let own_hosts = options.own_hosts(runtime.identity.address);

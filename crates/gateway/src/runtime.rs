@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::buffer::SubscriptionId;
 use super::clock::{GatewayClock, SinceStart, wall_ms};
 use super::core::{BatchCharge, DeliveryBatch, DeliveryOutcome, GatewayCore, SpoolCut};
+use super::report_clock::ReportClock;
 use super::spool::{Spool, SpooledCore};
 use super::wire_cost::SentBody;
 
@@ -71,8 +72,8 @@ pub(super) struct Runtime {
     wake: Notify,
     /// Changes with every subscription; the reports follow it.
     revision: watch::Sender<u64>,
-    /// How far the orchestrator's clock is ahead, in milliseconds.
-    pub(super) clock_offset_ms: AtomicI64,
+    /// The time of reports.
+    report_clock: Mutex<ReportClock>,
     /// Reports that were accepted, and that were not.
     reports: [AtomicU64; 2],
 }
@@ -98,7 +99,7 @@ impl Runtime {
             inner,
             wake: Notify::new(),
             revision,
-            clock_offset_ms: AtomicI64::new(0),
+            report_clock: Mutex::default(),
             reports,
         }
     }
@@ -136,6 +137,28 @@ impl Runtime {
         let Some(spool) = &self.spool else { return true };
         let cut = self.read(|core, _| core.current_cut());
         spool.wait_for(cut).await
+    }
+
+    fn report_clock(&self) -> MutexGuard<'_, ReportClock> {
+        self.report_clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time of the next report, in milliseconds since 1970.
+    pub(super) fn stamp_report(&self) -> u64 {
+        self.report_clock().stamp(wall_ms())
+    }
+
+    /// The orchestrator's clock shows `there_ms`, in milliseconds since 1970.
+    pub(super) fn observe_clock(&self, there_ms: u64) {
+        let mut clock = self.report_clock();
+        if clock.observe(wall_ms(), there_ms) {
+            tracing::warn!(offset_ms = clock.offset_ms(), "the orchestrator's clock differs: reports have its time");
+        }
+    }
+
+    /// How far the orchestrator's clock is ahead, in milliseconds.
+    pub(super) fn clock_offset_ms(&self) -> i64 {
+        self.report_clock().offset_ms()
     }
 
     /// A report was accepted, or was not.

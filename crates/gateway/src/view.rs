@@ -1,7 +1,6 @@
 //! The state of the core as documents: for consumers, and the metadata for the orchestrator.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
 
 use api::aggregator::{AggregatorLevel, AggregatorMetadata, AggregatorSubscriber, AggregatorTopic};
 use api::gateway::{
@@ -132,7 +131,7 @@ pub(super) fn status(runtime: &Runtime) -> StatusView {
             rates_sequence,
             is_work_conserving: in_force.is_work_conserving,
             reports: runtime.report_counts(),
-            clock_offset_ms: runtime.clock_offset_ms.load(Ordering::Relaxed),
+            clock_offset_ms: runtime.clock_offset_ms(),
             levels: Level::BEST_FIRST.into_iter().rev().map(level).collect(),
             topics: core.topics().latest_first().count(),
             topics_forgotten: core.topics().forgotten(),

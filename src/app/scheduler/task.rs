@@ -14,14 +14,13 @@ use super::super::backoff::RetryBackoff;
 use super::super::{App, COMMITS_KEPT, CommandOutcome, Commit, Load, Mode, SchedulerLead, SubmitError};
 use super::turn;
 use super::{
-    AggregatorViews, Answerer, Pace, RateNews, ReportError, ReportQueue, SchedulerMessage, SchedulerOptions, Trigger,
+    AggregatorViews, Answerer, Pace, RateNews, RejectedReport, ReportError, ReportQueue, SchedulerMessage,
+    SchedulerOptions, Trigger,
 };
 use kernel::event::{Denial, Displaced, Event};
 use kernel::id::{AllocationId, Name};
 use kernel::scheduler::QosLevel;
-use kernel::scheduler::engine::{
-    AggregatorView, Ask, Dispatcher, GrantOutcome, ReportRejection, UnservedCause, Urgency,
-};
+use kernel::scheduler::engine::{AggregatorView, Ask, Dispatcher, GrantOutcome, UnservedCause, Urgency};
 use kernel::units::{Bandwidth, Millis};
 use kernel::{Fact, Refusal};
 
@@ -220,12 +219,14 @@ impl SchedulerTask {
                 match message {
                     SchedulerMessage::Silence { id } => dispatcher.on_disconnected(&id, state, now),
                     SchedulerMessage::Report { id, metadata, answer } => {
-                        match dispatcher.report(&id, metadata, state, now) {
+                        match dispatcher.report(&id, Arc::clone(&metadata), state, now) {
                             Ok(heard) => {
                                 urgency = urgency.max(heard);
                                 waiting.extend(answer.map(|answer| (id, answer)));
                             }
-                            Err(rejection) => refuse(&app.scheduler().board.news, id, rejection, answer),
+                            Err(reason) => {
+                                refuse(&app.scheduler().board.news, RejectedReport { id, metadata, reason }, answer);
+                            }
                         }
                     }
                 }
@@ -347,12 +348,12 @@ impl PendingCommits {
     }
 }
 
-/// Tells whoever waits for the answer; those who do not wait hear of it from others.
-fn refuse(news: &broadcast::Sender<RateNews>, id: Name, rejection: ReportRejection, answer: Option<Answerer>) {
+/// Answers a report with its rejection; without an answer to give, the rejection is news.
+fn refuse(news: &broadcast::Sender<RateNews>, report: RejectedReport, answer: Option<Answerer>) {
     match answer {
         // The requester may have disconnected.
-        Some(answer) => drop(answer.send(Err(rejection.into()))),
-        None => drop(news.send(RateNews::Rejected(id, rejection.to_string().into()))),
+        Some(answer) => drop(answer.send(Err(report.reason.into()))),
+        None => drop(news.send(RateNews::Rejected(Arc::new(report)))),
     }
 }
 

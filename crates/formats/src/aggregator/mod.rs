@@ -3,6 +3,6 @@
 mod id;
 pub use id::{AggregatorId, AggregatorIdError};
 mod report;
-pub use report::{MetadataError, report};
+pub use report::{MetadataError, UnreadableReport, read_report, report};
 mod documents;
 pub use documents::{brief, freshness, full, metadata, rates};

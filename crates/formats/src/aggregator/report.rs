@@ -1,6 +1,8 @@
 //! Metadata documents as reports in the kernel's words.
 
-use api::aggregator::{AggregatorMetadata, AggregatorSubscriber, AggregatorTopic};
+use api::aggregator::{AggregatorMetadata, AggregatorSubscriber, AggregatorTopic, METADATA_MAX_BYTES};
+
+use crate::plain_integers;
 use kernel::id::{Name, NameError};
 use kernel::scheduler::report::Endpoint;
 use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
@@ -52,6 +54,31 @@ impl MetadataError {
             Self::LevelTwice { .. } => "levels.qos_level",
         }
     }
+}
+
+/// Why a text is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableReport {
+    /// It is too long.
+    #[error("the report is longer than {METADATA_MAX_BYTES} bytes")]
+    TooLong,
+    /// It is not a metadata document.
+    #[error(transparent)]
+    Document(#[from] serde_json::Error),
+    /// The document describes no report.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+}
+
+/// The report in a text.
+///
+/// # Errors
+/// It is longer than [`METADATA_MAX_BYTES`], no metadata document, or one that describes no report.
+pub fn read_report(text: &[u8]) -> Result<Metadata, UnreadableReport> {
+    if text.len() > METADATA_MAX_BYTES {
+        return Err(UnreadableReport::TooLong);
+    }
+    Ok(report(&serde_json::from_slice::<AggregatorMetadata>(&plain_integers(text))?)?)
 }
 
 /// The report that a document describes.
