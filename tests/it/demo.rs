@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 
 use gateway::consumer::SubscriptionSpec;
 use gateway::generator::SourceSpec;
+use proptest::prelude::*;
 use watermaster::cli::demo::backbone;
 use watermaster::cli::demo::claims::RunSummary;
 use watermaster::cli::demo::figure;
 use watermaster::cli::demo::live_log::LiveLog;
+use watermaster::cli::demo::optimum::{jain_ppm, optimum, progressive_filling};
 use watermaster::cli::demo::samples::{DemoEvent, DemoRun, Latency, LevelSample, Sample, places};
 use watermaster::cli::demo::scenario::{
     AGGREGATORS, BACKGROUND_BPS, HEAVY, HEAVY_LEVEL, HEAVY_TIMES, LINK_BPS, ScenarioAction, Tempo, Timeline, WithHeavy,
@@ -175,6 +177,44 @@ fn the_verdict_is_found_in_the_numbers() {
     assert!(empty.claims.iter().all(|claim| !claim.held), "{:?}", empty.claims);
 }
 
+proptest! {
+    /// What certifies that shares are max-min fair (Bertsekas and Gallager, Data Networks, §6.5.2): all is used that is asked
+    /// for, and whoever gets less than asked for gets as much as anybody.
+    #[test]
+    fn shares_are_max_min_fair(demands in prop::collection::vec(0_u64..1_000_000, 0..12), room in 0_u64..8_000_000) {
+        let shares = progressive_filling(&demands, room);
+        prop_assert_eq!(shares.iter().sum::<u64>(), room.min(demands.iter().sum()));
+        let most = shares.iter().copied().max().unwrap_or(0);
+        for (share, demand) in shares.iter().zip(&demands) {
+            // Bits are whole.
+            prop_assert!(share == demand || (share < demand && share + 1 >= most), "{shares:?} of {demands:?}");
+        }
+    }
+}
+
+#[test]
+fn the_optimum_is_what_a_perfect_run_had() {
+    let record = run();
+    let summary = RunSummary::of(&record);
+    let optimum = optimum(&record);
+    let heavy = optimum[places().position(|place| place == (HEAVY, HEAVY_LEVEL)).unwrap()];
+    // 20 s at 4.4 and 20 s at 6.4 Mbit/s of 40 s at 10.2; the 8 MB are full after 11 s, and drain in 10 to 15 s.
+    assert_eq!(heavy.sent_bps, 4_400_000);
+    let (sent, lost) = (20 * 4_400 + 20 * 6_400, 40 * 10_200 - 20 * 4_400 - 20 * 6_400 - 64_000);
+    assert!(heavy.lost_ppm.abs_diff(lost * 1_000_000 / (sent + lost)) < 2_000, "{heavy:?}");
+    assert!((9_000..12_000).contains(&heavy.latency_ms), "{heavy:?}");
+    for (place, level) in places().zip(&optimum).filter(|(place, _)| *place != (HEAVY, HEAVY_LEVEL)) {
+        assert_eq!((level.sent_bps, level.lost_ppm, level.latency_ms), (200_000, 0, 0), "{place:?}");
+    }
+    assert_eq!((summary.jain_ppm, summary.shared.optimal_bps), (1_000_000, 6_000_000));
+    let mut half = record;
+    half.samples.iter_mut().for_each(|sample| sample.aggregators[HEAVY][HEAVY_LEVEL].sent_bps /= 2);
+    // Eight that got all and one that got half: 8.5^2 / (9 * 8.25).
+    assert_eq!(RunSummary::of(&half).jain_ppm, 973_063);
+    assert_eq!(jain_ppm([(7, 7), (0, 7), (3, 0)].into_iter()), 500_000);
+    assert_eq!(jain_ppm(std::iter::empty()), 0);
+}
+
 #[test]
 fn what_is_told_is_what_changed() {
     let record = run();
@@ -191,7 +231,11 @@ fn the_end_is_told_in_a_table() {
     let summary = RunSummary::of(&run());
     let text = text::summary(&summary);
     assert!(text.contains("Ag1  0 insensitive  10.2 Mbit/s  4.40 Mbit/s"), "{text}");
+    assert!(
+        text.contains("100.0 % was used, 100.0 % under the optimum. Jain's index of sent over optimum: 1.000"),
+        "{text}"
+    );
     assert!(text.contains("at most 2000 bytes") && !text.contains("NOT OBSERVED"), "{text}");
     let all = text::comparison(&[summary.clone(), summary]);
-    assert_eq!(all.matches("max_min").count(), 2, "{all}");
+    assert_eq!((all.matches("max_min").count(), all.matches("the optimum").count()), (2, 1), "{all}");
 }

@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use super::samples::{DemoEvent, DemoRun, Latency, LevelSample, Phase, Sample, mean, places};
+use super::optimum::{OptimalLevel, jain_ppm, optimum};
+use super::samples::{DemoEvent, DemoRun, Latency, LevelSample, Phase, Sample, at, mean, places};
 use super::scenario::{AGGREGATORS, BACKGROUND_BPS, HEAVY, HEAVY_LEVEL, LINK_BPS};
 
 /// A buffer with less than this part of its capacity is as good as empty, in parts per million.
@@ -26,6 +27,8 @@ pub struct RunSummary {
     pub levels: Vec<LevelSummary>,
     /// What the background traffic left of the shared link, and what the aggregators sent.
     pub shared: SharedLink,
+    /// Jain's index of what the levels sent over what the max-min fair optimum sends, in parts per million.
+    pub jain_ppm: u64,
     /// What the paper reports, and whether it was observed.
     pub claims: Vec<PaperClaim>,
 }
@@ -49,8 +52,12 @@ pub struct LevelSummary {
     pub buffer_end_bytes: u64,
     /// Messages lost.
     pub dropped: u64,
+    /// The same as a part of those lost and delivered, in parts per million.
+    pub lost_ppm: u64,
     /// The latency of messages.
     pub latency: Latency,
+    /// The same as the max-min fair optimum would have it.
+    pub optimum: OptimalLevel,
 }
 
 /// The shared link.
@@ -60,6 +67,8 @@ pub struct SharedLink {
     pub left_bps: u64,
     /// What all aggregators together sent.
     pub sent_bps: u64,
+    /// What they send under the max-min fair optimum.
+    pub optimal_bps: u64,
 }
 
 /// A result of the paper.
@@ -77,13 +86,17 @@ pub struct PaperClaim {
 
 impl RunSummary {
     pub fn of(record: &DemoRun) -> Self {
+        let optima = places().zip(optimum(record));
+        let levels: Vec<_> = optima.map(|(place, optimum)| level(record, place, optimum)).collect();
+        let shared = shared(record, &levels);
         Self {
             policy: record.policy.clone(),
             events: record.events.clone(),
             buffer_capacity_bytes: record.timeline.buffer_bytes,
-            levels: places().map(|place| level(record, place)).collect(),
-            shared: shared(record),
-            claims: claims(record),
+            jain_ppm: jain_ppm(levels.iter().map(|level| (level.sent_bps, level.optimum.sent_bps))),
+            claims: claims(record, &levels, shared),
+            levels,
+            shared,
         }
     }
 
@@ -104,13 +117,12 @@ impl RunSummary {
     }
 }
 
-fn at(sample: &Sample, (aggregator, level): (usize, usize)) -> LevelSample {
-    sample.aggregators.get(aggregator).and_then(|levels| levels.get(level)).copied().unwrap_or_default()
-}
-
-fn level(record: &DemoRun, place: (usize, usize)) -> LevelSummary {
+fn level(record: &DemoRun, place: (usize, usize), optimum: OptimalLevel) -> LevelSummary {
     let settled = |of: fn(LevelSample) -> u64| mean(record.settled(Phase::Client2), |sample| of(at(sample, place)));
     let last = record.samples.last().map(|sample| at(sample, place)).unwrap_or_default();
+    let latency = record.latencies.get(place.0).and_then(|levels| levels.get(place.1)).copied().unwrap_or_default();
+    let messages = u128::from(last.dropped) + u128::from(latency.messages);
+    let lost_ppm = u128::from(last.dropped) * u128::from(MILLION) / messages.max(1);
     LevelSummary {
         aggregator: AGGREGATORS.get(place.0).map_or("", |(name, _)| *name).to_owned(),
         qos_level: place.1,
@@ -120,7 +132,9 @@ fn level(record: &DemoRun, place: (usize, usize)) -> LevelSummary {
         buffer_max_bytes: fullest(record.samples.iter(), |other| other == place),
         buffer_end_bytes: last.buffer_bytes,
         dropped: last.dropped,
-        latency: record.latencies.get(place.0).and_then(|levels| levels.get(place.1)).copied().unwrap_or_default(),
+        lost_ppm: u64::try_from(lost_ppm).unwrap_or(MILLION),
+        latency,
+        optimum,
     }
 }
 
@@ -130,14 +144,15 @@ fn fullest<'a>(samples: impl Iterator<Item = &'a Sample>, of: impl Fn((usize, us
     levels.filter(|(place, _)| of(*place)).map(|(_, bytes)| bytes).max().unwrap_or(0)
 }
 
-fn shared(record: &DemoRun) -> SharedLink {
+fn shared(record: &DemoRun, levels: &[LevelSummary]) -> SharedLink {
     let settled = || record.settled(Phase::Client2);
     let left = |sample: &Sample| LINK_BPS.saturating_sub(sample.background_bps);
     let sent = |sample: &Sample| places().map(|place| at(sample, place).sent_bps).fold(0, u64::saturating_add);
-    SharedLink { left_bps: mean(settled(), left), sent_bps: mean(settled(), sent) }
+    let optimal_bps = levels.iter().map(|level| level.optimum.sent_bps).fold(0, u64::saturating_add);
+    SharedLink { left_bps: mean(settled(), left), sent_bps: mean(settled(), sent), optimal_bps }
 }
 
-fn claims(record: &DemoRun) -> Vec<PaperClaim> {
+fn claims(record: &DemoRun, levels: &[LevelSummary], shared: SharedLink) -> Vec<PaperClaim> {
     let capacity = record.timeline.buffer_bytes;
     let near_empty = capacity * NEAR_EMPTY_PPM / MILLION;
     let both = || record.during(Phase::Client2).chain(record.during(Phase::Quiet));
@@ -146,9 +161,7 @@ fn claims(record: &DemoRun) -> Vec<PaperClaim> {
     let alone = fullest(record.during(Phase::Client1), |_| true);
     let filled = fullest(both(), heavy);
     let spared = fullest(both(), others);
-    let shared = shared(record);
-    let impaired: Vec<LevelSummary> =
-        places().filter(|place| others(*place)).map(|place| level(record, place)).filter(is_impaired).collect();
+    let impaired = places().zip(levels).find(|(place, level)| others(*place) && is_impaired(level));
     let given = |phase| mean(record.settled(phase), |sample| at(sample, (HEAVY, HEAVY_LEVEL)).granted_bps);
     let (busy, quiet) = (given(Phase::Client2), given(Phase::Quiet));
     let claim = |name, text, figures, held| PaperClaim { name, text, figures, held };
@@ -180,14 +193,14 @@ fn claims(record: &DemoRun) -> Vec<PaperClaim> {
         claim(
             "others_are_not_impaired",
             "without impairing the others: they send what they are offered and lose nothing",
-            match impaired.first() {
+            match impaired {
                 None => "no level of another aggregator is sent less, or lost a message".to_owned(),
-                Some(level) => format!(
+                Some((_, level)) => format!(
                     "{} sent {} of {} bit/s in level {} and lost {} messages",
                     level.aggregator, level.sent_bps, level.offered_bps, level.qos_level, level.dropped
                 ),
             },
-            seen(record, Phase::Client2) && impaired.is_empty(),
+            seen(record, Phase::Client2) && impaired.is_none(),
         ),
         claim(
             "what_is_let_go_is_given",

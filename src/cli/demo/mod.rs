@@ -2,12 +2,13 @@
 //! the paper's timeline; at the end a table, the paper's Figure 6 as a picture, and whether what it reports was observed.
 //!
 //! [`scenario`] and [`backbone`] are what is to happen, `process` and `processes` make it happen, `sampler` reads the
-//! figures, [`samples`] keeps them, and [`live_log`], [`claims`], [`mod@figure`] and [`text`] are made of those alone. What
+//! figures, [`samples`] keeps them, and [`live_log`], [`mod@optimum`], [`claims`], [`mod@figure`] and [`text`] are made of those alone. What
 //! must stay true: every figure is read from the running processes.
 
 pub mod backbone;
 pub mod figure;
 pub mod live_log;
+pub mod optimum;
 mod process;
 pub mod samples;
 pub mod scenario;

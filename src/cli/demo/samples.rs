@@ -121,6 +121,11 @@ pub fn mean<'a>(samples: impl Iterator<Item = &'a Sample>, of: impl Fn(&Sample) 
     u64::try_from(sum / count.max(1)).unwrap_or(u64::MAX)
 }
 
+/// An aggregator's level at a moment.
+pub fn at(sample: &Sample, (aggregator, level): (usize, usize)) -> LevelSample {
+    sample.aggregators.get(aggregator).and_then(|levels| levels.get(level)).copied().unwrap_or_default()
+}
+
 /// Every aggregator and level, as indices.
 pub fn places() -> impl Iterator<Item = (usize, usize)> {
     (0..AGGREGATORS.len()).flat_map(|aggregator| (0..LEVELS).map(move |level| (aggregator, level)))

@@ -1,6 +1,6 @@
 //! The printed texts: events as they happen, the table at the end, the comparison of policies. Pure: from figures.
 
-use super::claims::RunSummary;
+use super::claims::{LevelSummary, RunSummary, SharedLink};
 use super::samples::DemoEvent;
 use super::scenario::LEVEL_NAMES;
 use crate::cli::output::{grid, percent, rate};
@@ -52,41 +52,98 @@ pub fn summary(summary: &RunSummary) -> String {
     };
     format!(
         "\nPolicy {}; rates are means over the second half of the time with both clients and background traffic, \
-         the rest is of the whole run.\n{}\n{verdict}{}",
+         the rest is of the whole run.\n{}\n{}\n{verdict}{}",
         summary.policy,
         grid(&heading, &rows),
+        optimum(summary),
         claims.collect::<String>()
     )
 }
 
-/// The policies side by side.
+/// The figures beside those of the max-min fair optimum.
+fn optimum(summary: &RunSummary) -> String {
+    let heading = ["", "QoS level", "sent", "optimum", "lost", "optimum", "latency", "optimum"];
+    let row = |level: &LevelSummary| {
+        let optimum = level.optimum;
+        vec![
+            if level.qos_level == 0 { level.aggregator.clone() } else { String::new() },
+            LEVEL_NAMES.get(level.qos_level).copied().unwrap_or_default().to_owned(),
+            rate(level.sent_bps),
+            rate(optimum.sent_bps),
+            percent(level.lost_ppm),
+            percent(optimum.lost_ppm),
+            format!("{} ms", level.latency.mean_ms),
+            format!("{} ms", optimum.latency_ms),
+        ]
+    };
+    let rows: Vec<_> = summary.levels.iter().map(row).collect();
+    let SharedLink { left_bps, sent_bps, optimal_bps } = summary.shared;
+    format!(
+        "Beside the max-min fair optimum for the same offers, computed from the samples with buffers as of a fluid:\n{}\
+         Of what was left of the shared link {} was used, {} under the optimum. Jain's index of sent over optimum: {}.\n",
+        grid(&heading, &rows),
+        part(sent_bps, left_bps),
+        part(optimal_bps, left_bps),
+        thousandths(summary.jain_ppm),
+    )
+}
+
+fn part(part: u64, whole: u64) -> String {
+    percent(u64::try_from(u128::from(part) * 1_000_000 / u128::from(whole.max(1))).unwrap_or(u64::MAX))
+}
+
+fn thousandths(ppm: u64) -> String {
+    format!("{}.{:03}", ppm / 1_000_000, ppm % 1_000_000 / 1_000)
+}
+
+/// The policies side by side, and the optimum for what the last was offered.
 pub fn comparison(summaries: &[RunSummary]) -> String {
     let heading = [
         "policy",
         "Ag1's fourth topic is given",
         "sent",
-        "dropped",
+        "lost",
+        "latency",
         "its buffer at most",
         "the others' at most",
         "of the shared link used",
+        "Jain's index",
         "PSIoT-Orch's claims",
     ];
     let row = |summary: &RunSummary| {
         let heavy = summary.heavy();
-        let used_ppm = u128::from(summary.shared.sent_bps) * 1_000_000 / u128::from(summary.shared.left_bps.max(1));
         vec![
             summary.policy.clone(),
             heavy.map_or_else(String::new, |level| rate(level.granted_bps)),
             heavy.map_or_else(String::new, |level| rate(level.sent_bps)),
-            heavy.map_or_else(String::new, |level| level.dropped.to_string()),
+            heavy.map_or_else(String::new, |level| percent(level.lost_ppm)),
+            heavy.map_or_else(String::new, |level| format!("{} ms", level.latency.mean_ms)),
             heavy.map_or_else(String::new, |level| bytes(level.buffer_max_bytes)),
             bytes(summary.others_max_bytes()),
-            percent(u64::try_from(used_ppm).unwrap_or(u64::MAX)),
+            part(summary.shared.sent_bps, summary.shared.left_bps),
+            thousandths(summary.jain_ppm),
             if summary.held() { "observed".to_owned() } else { "not observed".to_owned() },
         ]
     };
-    let rows: Vec<_> = summaries.iter().map(row).collect();
+    let mut rows: Vec<_> = summaries.iter().map(row).collect();
+    rows.extend(summaries.last().map(optimal_row));
     format!("\nThe three policies, on the same traffic:\n{}", grid(&heading, &rows))
+}
+
+fn optimal_row(summary: &RunSummary) -> Vec<String> {
+    let optimum = summary.heavy().map(|level| level.optimum).unwrap_or_default();
+    let unsaid = String::new;
+    vec![
+        "the optimum".to_owned(),
+        unsaid(),
+        rate(optimum.sent_bps),
+        percent(optimum.lost_ppm),
+        format!("{} ms", optimum.latency_ms),
+        unsaid(),
+        unsaid(),
+        part(summary.shared.optimal_bps, summary.shared.left_bps),
+        thousandths(1_000_000),
+    ]
 }
 
 /// For people: three digits.
