@@ -3,7 +3,8 @@
 //! dropped. If another writer was faster, its events are applied and the batch is decided again, this time with other
 //! writers locked out: a slower writer would otherwise lose every race for as long as the faster one is busy. Where others
 //! have just written, they are locked out from the beginning, so that no batch is decided in vain, and whatever comes while
-//! the lock is awaited is in the batch.
+//! the lock is awaited is in the batch. What is refused is not appended, so that on a shared database it is refused only once
+//! the journal's head shows that the state is the newest.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use super::{
     App, Atomicity, BATCH_MAX, CommandOutcome, Commit, QueuedSubmission, SPANS, Submission, SubmissionKey, SubmitError,
     follower,
 };
-use crate::journal::{AppendError, ChainDigest, ExclusiveWriter, JournalError, Receipt, RecordBatch};
+use crate::journal::{AppendError, ChainDigest, ChainHead, ExclusiveWriter, JournalError, Receipt, RecordBatch};
 use kernel::fact::Actor;
 use kernel::path::Workspace;
 use kernel::units::Millis;
@@ -114,8 +115,19 @@ impl Writer {
             if self.batch.is_empty() {
                 if let Some(exclusive) = exclusive {
                     exclusive.release().await;
+                    return answer(waiting);
                 }
-                return answer(waiting);
+                match self.is_outdated(*turn, waiting).await {
+                    Ok(false) => return answer(waiting),
+                    Ok(true) => {
+                        exclusive = self.lock_others_out(&app, &mut turn, waiting).await;
+                        if exclusive.is_none() {
+                            return;
+                        }
+                        continue;
+                    }
+                    Err(error) => return self.refuse_for(waiting, error, SubmitError::Journal),
+                }
             }
             let appended = match exclusive.take() {
                 Some(exclusive) => exclusive.append(&self.batch).await,
@@ -150,6 +162,19 @@ impl Writer {
         // It had the journal to itself, and was told of nothing new.
         tracing::error!("the journal takes no events: 'watermaster journal verify' says whether it is damaged");
         refuse(waiting, || SubmitError::Busy);
+    }
+
+    /// Whether something is refused by a state that is not the newest. Nothing is appended then, so that no conflict shows it.
+    async fn is_outdated(&self, digest: ChainDigest, waiting: &[QueuedSubmission]) -> Result<bool, JournalError> {
+        let is_refused = |queued: &QueuedSubmission| match &queued.outcomes {
+            Ok(outcomes) => outcomes.iter().any(CommandOutcome::is_err),
+            Err(_) => true,
+        };
+        let journal = &self.app.inner.journal;
+        if !journal.is_shared() || !waiting.iter().any(is_refused) {
+            return Ok(false);
+        }
+        Ok(journal.chain_head().await? != ChainHead { sequence: self.app.head(), digest })
     }
 
     /// The journal without other writers, all that they have written taken in; `None`: it cannot be had, and whoever waited

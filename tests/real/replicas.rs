@@ -210,6 +210,30 @@ async fn a_leader_that_is_cut_off_from_the_database_writes_nothing() {
     scratch.drop().await;
 }
 
+/// What one replica was told a moment ago, another does not refuse as unknown: it asks the journal before it refuses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_refuses_nothing_by_an_old_state() {
+    let (scratch, network) = (Scratch::new().await, Simulated::of(&ring()));
+    let replicas =
+        [Replica::start(scratch.open().await, &network).await, Replica::start(scratch.open().await, &network).await];
+    begin(&replicas[0]).await;
+    let has_network = |replica: &Replica| replica.app.read(|state| state.network("ring").is_some());
+    eventually("both have the network", || replicas.iter().all(has_network)).await;
+    for round in 0..40_u8 {
+        let (one, other) = (&replicas[usize::from(round % 2)], &replicas[usize::from((round + 1) % 2)]);
+        let id = one.admit(round).await;
+        let released = other.app.submit_one(Command::Release { id }, Mode::Commit, None).await.unwrap();
+        assert!(released.is_ok(), "round {round}: {released:?}");
+        // What is really over is refused, wherever it is asked.
+        let again = one.app.submit_one(Command::Release { id }, Mode::Commit, None).await.unwrap();
+        assert!(again.is_err(), "round {round}");
+    }
+    for replica in replicas {
+        replica.tasks.stop(&replica.app).await;
+    }
+    scratch.drop().await;
+}
+
 /// However many replicas sample a minute, it is written once, and what changed since the last one is told from that, whichever
 /// replica wrote it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
