@@ -124,7 +124,17 @@ impl Server {
         self.process.wait().unwrap()
     }
 
-    /// Stops once the standby has everything.
+    /// Waits until a standby receives what is written as it is written.
+    pub(super) fn await_follower(&self) {
+        let port = self.port.to_string();
+        let asked = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+        eventually("a standby that follows", || {
+            let arguments = ["-U", "postgres", "-h", "127.0.0.1", "-p", &port, "-Atc", asked];
+            program("psql").args(arguments).stdout(Stdio::piped()).output().unwrap().stdout == b"1\n"
+        });
+    }
+
+    /// Stops once the standby, which follows, has everything.
     pub(super) fn shut_down(&mut self) {
         self.end("-INT");
     }

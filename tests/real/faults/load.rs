@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, RwLock};
+use std::sync::{Mutex, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use jiff::{Span, Timestamp};
@@ -30,24 +30,33 @@ pub(super) struct Told {
     pub(super) released: BTreeSet<String>,
     /// Acknowledged, and not in the database that took over, which followed asynchronously.
     pub(super) lost_by_database: BTreeSet<String>,
+    /// Asked for, and not answered yet: each may have been carried out.
+    pub(super) under_way: BTreeSet<String>,
     /// Requests that were sent again.
     pub(super) repeated: u64,
     /// Answers that no client expects.
     pub(super) odd: Vec<String>,
 }
 
+/// An answer, before it is recorded.
+struct Answer<'a> {
+    status: u16,
+    body: Value,
+    is_repeated: bool,
+    _passed: RwLockReadGuard<'a, ()>,
+}
+
 /// What clients and faults share.
 pub(super) struct Field {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) told: Mutex<Told>,
-    /// Held for reading during each attempt: who has it for writing knows that nothing is under way.
+    /// Held for reading during each attempt until its answer is recorded: who has it for writing knows that nothing is on the wire.
     pub(super) gate: RwLock<()>,
     pub(super) stop: AtomicBool,
 }
 
 impl Field {
-    /// Sends a request until a replica answers what is not a fault: the status, the answer, and whether it was repeated.
-    /// Nothing if the database lost the allocation that it is about.
+    /// Sends a request until a replica answers what is not a fault. Nothing if the database lost the allocation that it is about.
     fn ask(
         &self,
         client: usize,
@@ -55,27 +64,28 @@ impl Field {
         headers: &[(&str, &str)],
         body: Option<&str>,
         about: &str,
-    ) -> Option<(u16, Value, bool)> {
+    ) -> Option<Answer<'_>> {
         for attempt in 0.. {
             let address = self.addresses[(client + attempt) % self.addresses.len()];
-            let answer = {
-                let _passed = self.gate.read().unwrap();
-                if self.told.lock().unwrap().lost_by_database.contains(about) {
+            let passed = self.gate.read().unwrap();
+            {
+                let mut told = self.told.lock().unwrap();
+                if told.lost_by_database.contains(about) {
+                    told.under_way.remove(about);
                     return None;
                 }
-                ask_with(address, method, path, headers, body)
-            };
-            match answer {
-                // An attempt that was given up is still being answered.
-                Ok((409, answer)) if answer["type"] == "/problems/idempotency-in-flight" => {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                Ok((status, answer)) if status != 503 && status != 429 => return Some((status, answer, attempt > 0)),
-                _ => {
-                    self.told.lock().unwrap().repeated += 1;
-                    std::thread::sleep(Duration::from_millis(50));
-                }
+                told.under_way.insert(about.to_owned());
             }
+            match ask_with(address, method, path, headers, body) {
+                // An attempt that was given up is still being answered.
+                Ok((409, answer)) if answer["type"] == "/problems/idempotency-in-flight" => {}
+                Ok((status, body)) if status != 503 && status != 429 => {
+                    return Some(Answer { status, body, is_repeated: attempt > 0, _passed: passed });
+                }
+                _ => self.told.lock().unwrap().repeated += 1,
+            }
+            drop(passed);
+            std::thread::sleep(Duration::from_millis(50));
         }
         unreachable!("attempts do not end")
     }
@@ -106,15 +116,16 @@ impl Field {
             body["expires_at"] = (Timestamp::now() + Span::new().hours(6)).to_string().into();
         }
         let (asked, headers) = (("POST", "/v1/allocations"), [("idempotency-key", key.as_str())]);
-        let (status, answer, _) = self.ask(client, asked, &headers, Some(&body.to_string()), &key)?;
+        let answer = self.ask(client, asked, &headers, Some(&body.to_string()), &key)?;
         let mut told = self.told.lock().unwrap();
-        match (status, answer["id"].as_str()) {
+        told.under_way.remove(&key);
+        match (answer.status, answer.body["id"].as_str()) {
             (200 | 201, Some(id)) => {
                 told.admitted.insert(key.clone(), id.to_owned());
                 Some(Own { id: id.to_owned(), key })
             }
             _ => {
-                told.odd.push(format!("admission {key}: {status} {answer}"));
+                told.odd.push(format!("admission {key}: {} {}", answer.status, answer.body));
                 None
             }
         }
@@ -122,15 +133,14 @@ impl Field {
 
     fn release(&self, client: usize, own: &Own) {
         let (path, headers) = (format!("/v1/allocations/{}", own.id), [("if-match", "*")]);
-        let Some((status, answer, is_repeated)) = self.ask(client, ("DELETE", &path), &headers, None, &own.key) else {
-            return;
-        };
+        let Some(answer) = self.ask(client, ("DELETE", &path), &headers, None, &own.key) else { return };
         let mut told = self.told.lock().unwrap();
-        match status {
+        told.under_way.remove(&own.key);
+        match answer.status {
             204 => drop(told.released.insert(own.key.clone())),
             // The first attempt had been carried out.
-            404 | 409 | 410 if is_repeated => drop(told.released.insert(own.key.clone())),
-            _ => told.odd.push(format!("release of {} ({}): {status} {answer}", own.key, own.id)),
+            404 | 409 | 410 if answer.is_repeated => drop(told.released.insert(own.key.clone())),
+            status => told.odd.push(format!("release of {} ({}): {status} {}", own.key, own.id, answer.body)),
         }
     }
 }

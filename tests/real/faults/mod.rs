@@ -158,10 +158,13 @@ impl World {
             }
             7 => {
                 let field = Arc::clone(&self.field);
-                // Clients wait: it is the database's orderly change, and what it has is what the standby has.
+                // Clients wait: it is the database's orderly change. A standby that does not follow yet is no standby.
+                self.primary.await_follower();
                 let _closed = field.gate.write().unwrap();
+                self.check_that_nothing_is_lost();
                 self.primary.shut_down();
                 self.take_over();
+                self.check_that_nothing_is_lost();
             }
             _ => {
                 // What is written from now on never reaches the standby.
@@ -169,6 +172,7 @@ impl World {
                 self.pause(200, 800);
                 let field = Arc::clone(&self.field);
                 let _closed = field.gate.write().unwrap();
+                self.check_that_nothing_is_lost();
                 self.primary.crash();
                 self.standby.as_mut().unwrap().start_again();
                 self.take_over();
@@ -218,6 +222,19 @@ impl World {
             });
         }
         living
+    }
+
+    /// Whatever clients were told is in the database, but what an asynchronous standby lost before. Nothing is on the wire.
+    fn check_that_nothing_is_lost(&self) {
+        let living = self.living_by_journal();
+        let names: BTreeSet<&String> = living.values().collect();
+        let told = self.field.told.lock().unwrap();
+        let is_excused = |key: &&String| told.lost_by_database.contains(*key) || told.under_way.contains(*key);
+        let kept = told.admitted.keys().filter(|key| !told.released.contains(*key));
+        let lost: Vec<_> = kept.filter(|key| !names.contains(*key) && !is_excused(key)).collect();
+        let risen: Vec<_> = told.released.iter().filter(|key| names.contains(*key)).collect();
+        assert_eq!((lost, risen), (vec![], vec![]), "lost, and back after release");
+        assert_eq!(told.odd, Vec::<String>::new());
     }
 
     fn count_what_the_database_lost(&self) {
