@@ -26,6 +26,7 @@ mod packets_of_auto_bandwidth;
 mod packets_of_classes;
 mod packets_of_failover;
 mod packets_of_gateways;
+mod packets_of_levels;
 mod packets_of_replicas;
 mod operations;
 mod packaging;

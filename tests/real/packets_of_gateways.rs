@@ -26,7 +26,7 @@ const FLOOD_MORE_S: u32 = 4;
 const FLOOD_START: Duration = Duration::from_secs(4);
 
 /// A process in a host, killed when dropped.
-struct Hosted(Child);
+pub(crate) struct Hosted(pub(crate) Child);
 
 impl Drop for Hosted {
     fn drop(&mut self) {
@@ -108,7 +108,7 @@ impl Consumer {
 }
 
 /// What any network does without being told: host 1 reaches host 3 by way of switch 2, and back, host 2 reaches host 3.
-fn forward_as_usual(lab: &Lab) {
+pub(crate) fn forward_as_usual(lab: &Lab) {
     let ways = [
         ("10.77.0.1", "10.77.0.3", [(1, 2), (2, 2), (3, 1)]),
         ("10.77.0.3", "10.77.0.1", [(3, 3), (2, 3), (1, 1)]),
