@@ -1,6 +1,10 @@
-//! What the benches measure with: CPU time, which other processes do not change, and memory.
+//! What the benches measure with: CPU time, which other processes do not change, memory, and the service's allocator.
 
 use std::fs;
+
+/// The same as the service's (`src/main.rs`), so that what a bench measures in process is what the service takes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// CPU time of this thread, in nanoseconds. What `/proc` tells of it is as old as the last tick of the scheduler, up to 4 ms.
 pub(crate) fn on_cpu_ns() -> f64 {

@@ -11,6 +11,8 @@
 )]
 
 #[expect(dead_code, reason = "shared with other benches")]
+mod measure;
+#[expect(dead_code, reason = "shared with other benches")]
 mod networks;
 
 use std::hint::black_box;
@@ -22,6 +24,7 @@ use kernel::path::{
 };
 use kernel::topology::Topology;
 use kernel::units::Micros;
+use measure::on_cpu_ns;
 use networks::{CAPACITY_BPS, Draw, Network};
 use petgraph::algo::astar;
 use petgraph::graph::DiGraph;
@@ -286,7 +289,7 @@ fn request(topology: &Topology, draw: &mut Draw) -> Request {
     Request { ingress: node(ingress), egress: node(egress), bandwidth_bps: (50 + draw.below(951)) * MBPS }
 }
 
-/// CPU time of this thread for one run, of as many as make [`LONG_S`]: the kernel counts in ticks.
+/// CPU time of this thread for one run, of as many as make [`LONG_S`].
 fn seconds(run: impl Fn()) -> f64 {
     let before = on_cpu_ns();
     let mut runs = 0.0;
@@ -302,11 +305,6 @@ fn seconds(run: impl Fn()) -> f64 {
 
 /// What one measurement takes at least.
 const LONG_S: f64 = 0.2;
-
-fn on_cpu_ns() -> f64 {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux keeps this");
-    stat.split_whitespace().next().and_then(|ns| ns.parse().ok()).expect("its first field is time on CPU")
-}
 
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
