@@ -5,6 +5,7 @@ use crate::class::TeClass;
 use crate::units::{PPM, Share};
 
 mod naive_reference;
+mod te_classes;
 
 /// One link with its LSPs, oldest first.
 struct Bench {
@@ -158,6 +159,8 @@ fn e7_partial_loans() {
     let mut link = Bench::new(model, 622_000);
     let limits: Vec<u64> = (0..3).map(|class| gbam::limit(&link.bounds, &link.booked, class)).collect();
     assert_eq!(limits, [435_400, 357_650, 272_125]);
+    let of_class = |class| link.bounds.constraint_bps(ModelKind::Gbam, ClassType::new(class).unwrap());
+    assert_eq!([of_class(0), of_class(1), of_class(2)].as_slice(), limits);
     assert_eq!(link.ask("a", 2, 272_120), Seen::Admit);
     assert_eq!(link.ask("b", 1, 217_700), devolves(&["a"]));
     assert_eq!(link.used(), [0, 217_700, 0]);
@@ -205,6 +208,21 @@ fn e14_and_e15_atcs_at_the_edge() {
         assert_eq!(link.ask(name, class, bandwidth), Seen::Admit);
     }
     assert_eq!(link.ask("n", 0, 5), Seen::Block);
+}
+
+/// CT2 borrows 150 of the 450 that CT0 and CT1 leave. A link may come to hold more than all classes have together.
+#[test]
+fn loans_come_out_of_all_spare_shares_in_proportion() {
+    let model = three(ModelKind::Atcs, SHARES);
+    let bounds = model.bounds(Bandwidth::from_bps(1_000).unwrap());
+    let loans = |booked: [u64; 3]| {
+        let booked = std::array::from_fn(|at| booked.get(at).copied().unwrap_or(0));
+        [0, 1, 2].map(|class| bounds.loans_bps(model.slots(), &booked, ClassType::new(class).unwrap()))
+    };
+    assert_eq!(loans([100, 200, 400]), [(0, 100), (0, 50), (150, 0)]);
+    assert_eq!(loans([400, 350, 250]), [(0, 0); 3]);
+    assert_eq!(loans([400, 350, 300]), [(0, 0), (0, 0), (50, 0)]);
+    assert_eq!(loans([0, 0, 1_250]), [(0, 400), (0, 350), (1_000, 0)]);
 }
 
 fn te(class: u8, priority: u8) -> TeClass {
