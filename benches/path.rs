@@ -107,6 +107,8 @@ struct Case {
     graph: Graph,
     /// The same for petgraph: edges are numbered as links and weigh their TE metric.
     peer: DiGraph<(), u64>,
+    /// By which the largest TE metric has ten bits.
+    tie_shift: u32,
     topology: Topology,
     states: Vec<(State, Vec<Request>)>,
 }
@@ -115,6 +117,7 @@ impl Case {
     fn new(network: &Network, metric: Metric, load: Load) -> Self {
         let topology = network.topology();
         let mut draw = Draw::new(42);
+        let largest = topology.links().map(|(_, link)| link.te_metric).max().unwrap_or(0);
         let states = (0..STATES).map(|_| {
             let state = state(&topology, load, &mut draw);
             let requests = (0..REQUESTS).map(|_| request(&topology, &mut draw)).collect();
@@ -124,6 +127,7 @@ impl Case {
             metric,
             load,
             graph: Graph::new(&topology),
+            tie_shift: (32 - largest.leading_zeros()).saturating_sub(10),
             peer: topology.graph().map(|_, _| (), |_, link| u64::from(link.te_metric)),
             states: states.collect(),
             topology,
@@ -214,8 +218,9 @@ impl Case {
         match self.metric {
             Metric::Te => astar(&open, ingress, |node| node == goal, |edge| edge.weight() * COST_ONE + 1, |_| 0),
             _ => {
+                // The price of load, and ten bits of the TE metric where that is equal.
                 let cost = |edge: petgraph::graph::EdgeReference<'_, u64>| {
-                    edge.weight() * u64::from(state.weight[edge.id().index()]) + 1
+                    (u64::from(state.weight[edge.id().index()]) << 25) + (edge.weight() >> self.tie_shift)
                 };
                 astar(&open, ingress, |node| node == goal, cost, |_| 0)
             }
