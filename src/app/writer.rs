@@ -112,24 +112,15 @@ impl Writer {
             self.batch.clear_after(*turn);
             self.decide_all(&mut state, waiting);
             let decided_in = started.elapsed();
-            if self.batch.is_empty() {
-                if let Some(exclusive) = exclusive {
+            let appended = match exclusive.take() {
+                Some(exclusive) if self.batch.is_empty() => {
                     exclusive.release().await;
                     return answer(waiting);
                 }
-                match self.is_outdated(*turn, waiting).await {
-                    Ok(false) => return answer(waiting),
-                    Ok(true) => {
-                        exclusive = self.lock_others_out(&app, &mut turn, waiting).await;
-                        if exclusive.is_none() {
-                            return;
-                        }
-                        continue;
-                    }
-                    Err(error) => return self.refuse_for(waiting, error, SubmitError::Journal),
-                }
-            }
-            let appended = match exclusive.take() {
+                None if self.batch.is_empty() => match self.confirm(*turn, waiting).await {
+                    Ok(()) => return answer(waiting),
+                    refused => refused,
+                },
                 Some(exclusive) => exclusive.append(&self.batch).await,
                 None => app.inner.journal.append(&self.batch).await,
             };
@@ -164,17 +155,19 @@ impl Writer {
         refuse(waiting, || SubmitError::Busy);
     }
 
-    /// Whether something is refused by a state that is not the newest. Nothing is appended then, so that no conflict shows it.
-    async fn is_outdated(&self, digest: ChainDigest, waiting: &[QueuedSubmission]) -> Result<bool, JournalError> {
+    /// That nothing is refused by a state that is not the newest: without an event no append says so. A conflict, where another
+    /// has written.
+    async fn confirm(&self, digest: ChainDigest, waiting: &[QueuedSubmission]) -> Result<(), AppendError> {
         let is_refused = |queued: &QueuedSubmission| match &queued.outcomes {
             Ok(outcomes) => outcomes.iter().any(CommandOutcome::is_err),
             Err(_) => true,
         };
         let journal = &self.app.inner.journal;
         if !journal.is_shared() || !waiting.iter().any(is_refused) {
-            return Ok(false);
+            return Ok(());
         }
-        Ok(journal.chain_head().await? != ChainHead { sequence: self.app.head(), digest })
+        let head = journal.chain_head().await.map_err(|error| AppendError::Failed(Box::new(error)))?;
+        if head == (ChainHead { sequence: self.app.head(), digest }) { Ok(()) } else { Err(AppendError::Conflict) }
     }
 
     /// The journal without other writers, all that they have written taken in; `None`: it cannot be had, and whoever waited

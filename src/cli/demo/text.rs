@@ -29,8 +29,8 @@ pub fn summary(summary: &RunSummary) -> String {
         .iter()
         .map(|level| {
             vec![
-                if level.qos_level == 0 { level.aggregator.clone() } else { String::new() },
-                LEVEL_NAMES.get(level.qos_level).copied().unwrap_or_default().to_owned(),
+                named(level),
+                level_name(level),
                 rate(level.offered_bps),
                 rate(level.granted_bps),
                 rate(level.sent_bps),
@@ -60,14 +60,23 @@ pub fn summary(summary: &RunSummary) -> String {
     )
 }
 
+/// The aggregator, in the first of its rows.
+fn named(level: &LevelSummary) -> String {
+    if level.qos_level == 0 { level.aggregator.clone() } else { String::new() }
+}
+
+fn level_name(level: &LevelSummary) -> String {
+    LEVEL_NAMES.get(level.qos_level).copied().unwrap_or_default().to_owned()
+}
+
 /// The figures beside those of the max-min fair optimum.
 fn optimum(summary: &RunSummary) -> String {
     let heading = ["", "QoS level", "sent", "optimum", "lost", "optimum", "latency", "optimum"];
     let row = |level: &LevelSummary| {
         let optimum = level.optimum;
         vec![
-            if level.qos_level == 0 { level.aggregator.clone() } else { String::new() },
-            LEVEL_NAMES.get(level.qos_level).copied().unwrap_or_default().to_owned(),
+            named(level),
+            level_name(level),
             rate(level.sent_bps),
             rate(optimum.sent_bps),
             percent(level.lost_ppm),

@@ -1,13 +1,13 @@
 //! Metadata documents as reports in the kernel's words.
 
 use api::aggregator::{AggregatorMetadata, AggregatorSubscriber, AggregatorTopic, METADATA_MAX_BYTES};
-
-use crate::plain_integers;
 use kernel::id::{Name, NameError};
 use kernel::scheduler::report::Endpoint;
 use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
 use kernel::scheduler::{LEVELS, QosLevel};
 use kernel::units::{Bandwidth, Millis};
+
+use crate::plain_integers;
 
 /// A metadata document does not describe a report.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
