@@ -6,7 +6,7 @@ everything before the barrier is done. It also tells all that a switch holds in 
 `ofctl_rest` spends on it: a rule, meter or group is parsed when it is read for the first time, and recognised by its bytes
 from then on.
 
-    GET  /watermaster/batch           {"version": 3, "items_max": 1000}
+    GET  /watermaster/batch           {"version": 4, "items_max": 1000}
     GET  /watermaster/table/<dpid>    {"rules": [...], "meters": [...], "groups": [...]}, as `ofctl_rest` spells them, without counters
     POST /watermaster/batch/<dpid>    {"items": [{"kind": "flow", "command": "add", "body": {...}}, ...]}
 
@@ -43,8 +43,8 @@ else:
     from os_ken.lib import hub, ofctl_v1_3
     from os_ken.ofproto import ofproto_v1_3, ofproto_v1_3_parser
 
-# 2: with groups; 3: with tables.
-VERSION = 3
+# 2: with groups; 3: with tables; 4: with groups of the type select.
+VERSION = 4
 ITEMS_MAX = 1000
 BODY_MAX_BYTES = 4_000_000
 ACTIONS_MAX = 16
@@ -229,6 +229,22 @@ def meter(datapath, command, body, where):
     return parser.OFPMeterMod(datapath, getattr(protocol, METER_COMMANDS[command]), flags, number, bands)
 
 
+def split_bucket(datapath, body, where):
+    """One bucket of a select group: a weight, and what is done with a packet while a port lives."""
+    fields(body, where, ("weight", "watch_port", "actions"))
+    actions = []
+    for at, action in enumerate(read_actions(body["actions"], where + ".actions")):
+        if action["type"] in ("METER", "GROUP"):
+            raise Unreadable("%s.actions[%d].type: %s is no action of a bucket" % (where, at, action["type"]))
+        actions.append(ofctl_v1_3.to_action(datapath, action))
+    return datapath.ofproto_parser.OFPBucket(
+        weight=integer(1, 0xFFFF)(body["weight"], where + ".weight"),
+        watch_port=port(body["watch_port"], where + ".watch_port"),
+        watch_group=datapath.ofproto.OFPG_ANY,
+        actions=actions,
+    )
+
+
 def bucket(datapath, body, where):
     """One bucket of a fast-failover group: packets go out of a port, or back out of that by which they came."""
     parser, protocol = datapath.ofproto_parser, datapath.ofproto
@@ -249,26 +265,29 @@ def bucket(datapath, body, where):
     )
 
 
+GROUP_TYPES = {
+    "FF": (ofproto_v1_3.OFPGT_FF, bucket),
+    "SELECT": (ofproto_v1_3.OFPGT_SELECT, split_bucket),
+}
+
+
 def group(datapath, command, body, where):
-    """The OFPGroupMod that a body asks for: a fast-failover group."""
+    """The OFPGroupMod that a body asks for: a group of the type fast failover (FF), or select."""
     if command not in GROUP_COMMANDS:
         raise Unreadable("%s: unknown command" % where)
     parser, protocol = datapath.ofproto_parser, datapath.ofproto
-    buckets = []
-    if command == "delete":
-        fields(body, where, ("type", "group_id"))
-    else:
-        fields(body, where, ("type", "group_id", "buckets"))
+    buckets, others = [], () if command == "delete" else ("buckets",)
+    fields(body, where, ("type", "group_id", *others))
+    if not isinstance(body["type"], str) or body["type"] not in GROUP_TYPES:
+        raise Unreadable("%s.type: FF or SELECT is wanted" % where)
+    kind, read_bucket = GROUP_TYPES[body["type"]]
+    if others:
         if not isinstance(body["buckets"], list) or not 1 <= len(body["buckets"]) <= BUCKETS_MAX:
             raise Unreadable("%s.buckets: a list of 1 to %d is wanted" % (where, BUCKETS_MAX))
         places = ("%s.buckets[%d]" % (where, at) for at in range(len(body["buckets"])))
-        buckets = [bucket(datapath, *told) for told in zip(body["buckets"], places)]
-    if body["type"] != "FF":
-        raise Unreadable("%s.type: FF is wanted" % where)
+        buckets = [read_bucket(datapath, *told) for told in zip(body["buckets"], places)]
     number = group_id(body["group_id"], where + ".group_id")
-    return parser.OFPGroupMod(
-        datapath, getattr(protocol, GROUP_COMMANDS[command]), protocol.OFPGT_FF, number, buckets
-    )
+    return parser.OFPGroupMod(datapath, getattr(protocol, GROUP_COMMANDS[command]), kind, number, buckets)
 
 
 def messages(datapath, document):
@@ -362,11 +381,15 @@ def told_meter(entry):
 def told_group(entry):
     group = ofproto_v1_3_parser.OFPGroupDescStats.parser(entry, 0)
     buckets = [
-        {"watch_port": bucket.watch_port, "actions": [ofctl_v1_3.action_to_str(action) for action in bucket.actions]}
+        {
+            "weight": bucket.weight,
+            "watch_port": bucket.watch_port,
+            "actions": [ofctl_v1_3.action_to_str(action) for action in bucket.actions],
+        }
         for bucket in group.buckets
     ]
-    kind = "FF" if group.type == ofproto_v1_3.OFPGT_FF else "OTHER"
-    return {"group_id": group.group_id, "type": kind, "buckets": buckets}
+    names = [name for name, (number, _) in GROUP_TYPES.items() if number == group.type]
+    return {"group_id": group.group_id, "type": (names or ["OTHER"])[0], "buckets": buckets}
 
 
 def table_requests(datapath):

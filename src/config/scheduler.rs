@@ -42,6 +42,9 @@ pub struct SchedulerConfig {
     pub aggregators_max: Option<u32>,
     /// The most paths over which the traffic of an aggregator to a node is split under `max_min`, 1 to 8; 4 by default.
     pub max_paths: Option<u32>,
+    /// The same where a controller drives the switches, which divide traffic by connections: one that comes in a single
+    /// connection takes one path, and more than is reserved there. 1 by default.
+    pub max_paths_on_switches: Option<u32>,
 }
 
 /// The most aggregators at once where whoever reaches a door may invent them.
@@ -101,6 +104,7 @@ impl SchedulerConfig {
             lease_ms: self.lease_ms.or(other.lease_ms),
             aggregators_max: self.aggregators_max.or(other.aggregators_max),
             max_paths: self.max_paths.or(other.max_paths),
+            max_paths_on_switches: self.max_paths_on_switches.or(other.max_paths_on_switches),
         }
     }
 
@@ -122,6 +126,7 @@ impl SchedulerConfig {
             lease_ms: Some(settings.lease_ms),
             aggregators_max: Some(settings.aggregators_max),
             max_paths: Some(settings.max_paths),
+            max_paths_on_switches: Some(settings.max_paths_on_switches),
         };
         self.over(in_force)
     }
@@ -160,6 +165,7 @@ impl SchedulerConfig {
             step_bits: usual.step_bits,
             aggregators_max: self.aggregators_max.unwrap_or(usual.aggregators_max),
             max_paths: self.max_paths.unwrap_or(usual.max_paths),
+            max_paths_on_switches: self.max_paths_on_switches.unwrap_or(usual.max_paths_on_switches),
         };
         settings.check()?;
         Ok(settings)

@@ -173,7 +173,7 @@ pub(super) fn used_ports(step: &RuleStep) -> Vec<PortNo> {
             };
             sent_to.chain(comes_from).collect()
         }
-        RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) => group.ports().to_vec(),
+        RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) => group.ports(),
         RuleStep::AddMeter(_)
         | RuleStep::ModifyMeter(_)
         | RuleStep::DeleteRule { .. }

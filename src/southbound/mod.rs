@@ -84,8 +84,8 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// As [`Driver::rules`].
     fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>>;
 
-    /// Whether switches can be given fast-failover groups through this controller. Without, a protected path is moved to its
-    /// backup path by the service, when that has heard of the failure.
+    /// Whether switches can be given groups through this controller. Without, a protected path is moved to its backup path by
+    /// the service, when that has heard of the failure, and flows are not split.
     fn has_groups(&self) -> bool {
         false
     }

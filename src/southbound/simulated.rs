@@ -135,7 +135,7 @@ impl Driver for Simulated {
     }
 
     fn groups(&self, switch: Dpid) -> DriverFuture<'_, Vec<Group>> {
-        Box::pin(self.look(switch, |switch| switch.groups.values().copied().collect()))
+        Box::pin(self.look(switch, |switch| switch.groups.values().cloned().collect()))
     }
 
     fn probe(&self, switch: Dpid) -> DriverFuture<'_, ()> {
@@ -250,7 +250,7 @@ impl SimulatedSwitch {
                 return StepOutcome::Refused(SwitchFault::Switch { kind: 6, code: 8 });
             }
             RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) => {
-                self.groups.insert(group.id, *group);
+                self.groups.insert(group.id, group.clone());
             }
             RuleStep::DeleteGroup(id) => {
                 self.groups.remove(id);

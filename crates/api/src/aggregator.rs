@@ -301,8 +301,9 @@ pub struct Aggregator {
     pub demand: Vec<AggregatorDemand>,
     /// What it may send.
     pub rates: AggregatorRates,
-    /// The most paths over which traffic to a node is split: `max_paths` of `[scheduler]` under the policy `max_min`, 1 under the
-    /// others, and 1 where a controller drives the switches of the topology, which do not split flows.
+    /// The most paths over which traffic to a node is split: `max_paths` of `[scheduler]` under the policy `max_min`, where a
+    /// controller drives the switches of the topology no more than `max_paths_on_switches`; 1 under the other policies, and where
+    /// that controller is ONOS.
     #[serde(default = "one_path")]
     #[schema(required = true, minimum = 1, maximum = 8)]
     pub max_paths: u32,

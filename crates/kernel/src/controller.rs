@@ -81,6 +81,16 @@ pub enum DriverKind {
     Simulated,
 }
 
+impl DriverKind {
+    /// Whether flows can be split among several paths at its switches, by groups.
+    pub const fn splits_flows(self) -> bool {
+        match self {
+            Self::Ryu | Self::Simulated => true,
+            Self::Onos => false,
+        }
+    }
+}
+
 /// The base URL of a controller: `http` or `https`, without credentials, query and fragment, and without a slash at the end.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ControllerAddress(Arc<str>);

@@ -126,9 +126,9 @@ async fn audit_by_parts(
 
 fn has_groups(known: &Table, foreign: &Foreign, found: &[Group], numbering: Numbering) -> bool {
     let is_known = |group: &Group| {
-        known.group(group.id) == Some(*group) || foreign.has_group(group.id) || !numbering.has_group(group.id)
+        known.group(group.id) == Some(group) || foreign.has_group(group.id) || !numbering.has_group(group.id)
     };
-    found.iter().all(is_known) && known.groups().all(|group| found.contains(&group))
+    found.iter().all(is_known) && known.groups().all(|group| found.contains(group))
 }
 
 fn has_meters(known: &Table, foreign: &Foreign, found: &[Meter], numbering: Numbering) -> bool {

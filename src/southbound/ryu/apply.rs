@@ -1,6 +1,7 @@
 //! Steps sent in acknowledged batches, where the controller has them, or else one by one and read back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -33,6 +34,9 @@ const GROUP_UNKNOWN: u16 = 8;
 /// OFPET_BAD_ACTION, with the code of a rule whose group is not there.
 const BAD_ACTION: u16 = 2;
 const BAD_OUT_GROUP: u16 = 9;
+
+/// The versions of the batch that this driver speaks to.
+const BATCH_VERSIONS: RangeInclusive<u32> = 1..=4;
 
 /// What a controller with the batch says of itself.
 #[derive(Deserialize)]
@@ -106,17 +110,16 @@ impl Ryu {
         } else {
             None
         };
-        let with_groups = steps.iter().any(is_of_group);
-        let exchange = RyuExchange { driver: self, switch, mode: self.batch_mode(with_groups).await? };
+        let needed = steps.iter().map(batch_version).max().unwrap_or(*BATCH_VERSIONS.start());
+        let exchange = RyuExchange { driver: self, switch, mode: self.batch_mode(needed).await? };
         apply_steps(&exchange, self.numbering, ports.as_ref(), steps).await
     }
 
-    /// Whether the controller has the batch, and groups in it where they are needed: from version 2 on.
-    async fn batch_mode(&self, with_groups: bool) -> Result<BatchMode, DriverError> {
+    /// Whether the controller has the batch, in this version at least.
+    async fn batch_mode(&self, needed: u32) -> Result<BatchMode, DriverError> {
         let reply = self.talk.get("ask for the batch", "watermaster/batch").await?;
         match reply.json::<About>() {
-            Ok(About { version: 1, .. }) if with_groups => Ok(BatchMode::OneByOne),
-            Ok(about) if matches!(about.version, 1..=3) && about.items_max > 0 => {
+            Ok(about) if (needed..=*BATCH_VERSIONS.end()).contains(&about.version) && about.items_max > 0 => {
                 Ok(BatchMode::Batch(about.items_max.min(STEPS_MAX)))
             }
             Ok(_) => Ok(BatchMode::OneByOne),
@@ -255,6 +258,15 @@ fn is_of_group(step: &RuleStep) -> bool {
     matches!(step, RuleStep::AddGroup(_) | RuleStep::ModifyGroup(_) | RuleStep::DeleteGroup(_))
 }
 
+/// The first version of the batch that takes a step: groups are new in 2, those that split flows in 4.
+fn batch_version(step: &RuleStep) -> u32 {
+    match step {
+        RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) if !group.buckets().is_empty() => 4,
+        RuleStep::AddGroup(_) | RuleStep::ModifyGroup(_) | RuleStep::DeleteGroup(_) => 2,
+        _ => *BATCH_VERSIONS.start(),
+    }
+}
+
 /// What was read of a switch after steps were sent; `None` where it could not be.
 struct ReadBack {
     rules: Option<BTreeMap<RuleKey, Rule>>,
@@ -284,8 +296,8 @@ fn turned_around(step: &RuleStep) -> Option<Order> {
     let turned = match step {
         RuleStep::AddMeter(meter) => RuleStep::ModifyMeter(*meter),
         RuleStep::ModifyMeter(meter) => RuleStep::AddMeter(*meter),
-        RuleStep::AddGroup(group) => RuleStep::ModifyGroup(*group),
-        RuleStep::ModifyGroup(group) => RuleStep::AddGroup(*group),
+        RuleStep::AddGroup(group) => RuleStep::ModifyGroup(group.clone()),
+        RuleStep::ModifyGroup(group) => RuleStep::AddGroup(group.clone()),
         _ => return None,
     };
     order(&turned).ok()

@@ -142,7 +142,7 @@ fn network(value: &Value, family: IpFamily) -> Option<IpPrefix<IpAddr>> {
     (ones + zeros == width).then_some(IpPrefix { address, length })
 }
 
-fn action(value: &Value) -> Action {
+pub(super) fn action(value: &Value) -> Action {
     let opaque = |value: &Value| Action::Opaque(value.as_str().map_or_else(|| value.to_string(), str::to_owned).into());
     value.as_str().and_then(known_action).unwrap_or_else(|| opaque(value))
 }

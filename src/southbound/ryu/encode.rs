@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use super::super::apply::real_port;
 use kernel::allocation::IpPrefix;
 use kernel::intent::{
-    Action, Cookie, Dpid, ETHERTYPE_MPLS, Fallback, Group, GroupId, IpFamily, IpMatch, Match, Meter, MeterId, Rule,
-    RuleKey, RuleStep, SwitchFault,
+    Action, Bucket, Cookie, Dpid, ETHERTYPE_MPLS, Fallback, Group, GroupId, IpFamily, IpMatch, Match, Meter, MeterId,
+    PortNo, Rule, RuleKey, RuleStep, SwitchFault, Ways,
 };
 
 const TCP: u8 = 6;
@@ -78,13 +78,25 @@ fn group_order(command: &'static str, group: &Group) -> Result<Order, SwitchFaul
         let out = if out == OFPP_IN_PORT { out } else { port };
         Ok(json!({"watch_port": port, "actions": [{"type": "OUTPUT", "port": out}]}))
     };
-    let second = match group.fallback {
-        Fallback::To(port) => bucket(port, port.0)?,
-        Fallback::Back(port) => bucket(port, OFPP_IN_PORT)?,
+    let (kind, buckets) = match &group.ways {
+        Ways::Failover { working, fallback } => {
+            let second = match *fallback {
+                Fallback::To(port) => bucket(port, port.0)?,
+                Fallback::Back(port) => bucket(port, OFPP_IN_PORT)?,
+            };
+            ("FF", vec![bucket(*working, working.0)?, second])
+        }
+        Ways::Split(buckets) => ("SELECT", buckets.iter().map(split_bucket).collect::<Result<_, _>>()?),
+        Ways::Other => return Err(SwitchFault::Unsupported { what: "make such a group" }),
     };
-    let buckets = [bucket(group.working, group.working.0)?, second];
-    let body = json!({"type": "FF", "group_id": group.id.0, "buckets": buckets});
+    let body = json!({"type": kind, "group_id": group.id.0, "buckets": buckets});
     Ok(Order { kind: "group", command, body: object(body) })
+}
+
+fn split_bucket(bucket: &Bucket) -> Result<Value, SwitchFault> {
+    let actions: Vec<Value> = bucket.actions.iter().map(action).collect::<Result<_, _>>()?;
+    let watched = real_port(bucket.port().unwrap_or(PortNo(0)))?;
+    Ok(json!({"weight": bucket.weight, "watch_port": watched, "actions": actions}))
 }
 
 fn put(rule: &Rule) -> Result<Order, SwitchFault> {
@@ -208,7 +220,7 @@ fn object(value: Value) -> Map<String, Value> {
 mod tests {
     use super::*;
     use kernel::id::AllocationId;
-    use kernel::intent::{MplsLabel, PortNo};
+    use kernel::intent::MplsLabel;
 
     pub(super) fn ingress() -> Rule {
         let network = |address: [u8; 4]| Some(IpPrefix { address: address.into(), length: 32 });
@@ -256,7 +268,8 @@ mod tests {
     }
 
     fn group() -> Group {
-        Group { id: GroupId(0x5700_0000 + 100_001), working: PortNo(2), fallback: Fallback::Back(PortNo(1)) }
+        let ways = Ways::Failover { working: PortNo(2), fallback: Fallback::Back(PortNo(1)) };
+        Group { id: GroupId(0x5700_0000 + 100_001), ways }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::decode::port_number;
-use kernel::intent::{Fallback, Group, GroupId, Meter, MeterId, PortNo};
+use super::decode::{action, port_number};
+use kernel::intent::{Bucket, Fallback, Group, GroupId, Meter, MeterId, Ways};
 
 /// How a bucket says that packets go back by the port by which they came: the number, or the word for it.
 const BACK: [&str; 2] = ["4294967288", "IN_PORT"];
@@ -54,6 +54,9 @@ pub(super) struct GroupReply {
 
 #[derive(Deserialize)]
 struct BucketReply {
+    /// Left out by an older program that knows no group whose buckets have one.
+    #[serde(default)]
+    weight: u16,
     /// A number, or a word where none is watched.
     watch_port: Value,
     actions: Vec<Value>,
@@ -62,12 +65,25 @@ struct BucketReply {
 impl GroupReply {
     /// The group; one of another kind than we make is of another form.
     pub(super) fn group(&self) -> Group {
-        let id = GroupId(self.group_id);
-        let known = self.buckets_of_ours().map(|(working, fallback)| Group { id, working, fallback });
-        known.unwrap_or(Group::of_another_form(id))
+        let known = match self.kind.as_str() {
+            "FF" => self.failover(),
+            "SELECT" => self.split(),
+            _ => None,
+        };
+        Group { id: GroupId(self.group_id), ways: known.unwrap_or(Ways::Other) }
     }
 
-    fn buckets_of_ours(&self) -> Option<(PortNo, Fallback)> {
+    /// Buckets that send packets out of the port that they watch.
+    fn split(&self) -> Option<Ways> {
+        let bucket = |told: &BucketReply| {
+            let bucket = Bucket { weight: told.weight, actions: told.actions.iter().map(action).collect() };
+            let watched = port_number(&told.watch_port);
+            (watched.is_some() && watched == bucket.port()).then_some(bucket)
+        };
+        self.buckets.iter().map(bucket).collect::<Option<_>>().map(Ways::Split)
+    }
+
+    fn failover(&self) -> Option<Ways> {
         let [first, second] = self.buckets.as_slice() else { return None };
         let leads_to = |bucket: &BucketReply, out: &str| bucket.actions.iter().eq([&format!("OUTPUT:{out}")]);
         let to =
@@ -77,14 +93,16 @@ impl GroupReply {
             (None, Some(port)) if BACK.iter().any(|word| leads_to(second, word)) => Fallback::Back(port),
             _ => return None,
         };
-        to(first).filter(|_| self.kind == "FF").map(|working| (working, fallback))
+        to(first).map(|working| Ways::Failover { working, fallback })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kernel::intent::{Action, MplsLabel, PortNo, RuleStep};
     use serde_json::json;
 
+    use super::super::encode::order;
     use super::*;
 
     #[test]
@@ -108,18 +126,49 @@ mod tests {
             let told = json!({"type": kind, "group_id": id.0, "buckets": [bucket(2, first), bucket(3, second)]});
             serde_json::from_value::<GroupReply>(told).unwrap().group()
         };
-        let of = |fallback| Group { id, working: PortNo(2), fallback };
+        let of = |fallback| Group { id, ways: Ways::Failover { working: PortNo(2), fallback } };
         assert_eq!(group("FF", "OUTPUT:2", "OUTPUT:3"), of(Fallback::To(PortNo(3))));
         for back in ["OUTPUT:4294967288", "OUTPUT:IN_PORT"] {
             assert_eq!(group("FF", "OUTPUT:2", back), of(Fallback::Back(PortNo(3))));
         }
         for (kind, first, second) in [
-            ("SELECT", "OUTPUT:2", "OUTPUT:3"),
+            ("ALL", "OUTPUT:2", "OUTPUT:3"),
+            ("SELECT", "OUTPUT:2", "OUTPUT:4"),
             ("FF", "OUTPUT:3", "OUTPUT:3"),
             ("FF", "OUTPUT:2", "OUTPUT:4"),
             ("FF", "OUTPUT:2", "DROP"),
         ] {
             assert_eq!(group(kind, first, second), Group::of_another_form(id));
         }
+    }
+
+    #[test]
+    fn a_split_is_read_as_it_was_written() {
+        let bucket = |weight, label, port| {
+            let push = [Action::PushMpls, Action::SetLabel(MplsLabel::new(label).unwrap()), Action::SetTrafficClass(2)];
+            let send = [Action::SetQueue(2), Action::Output(PortNo(port))];
+            Bucket { weight, actions: [&push[..], &send].concat() }
+        };
+        let ways = Ways::Split(vec![bucket(43, 100_000, 2), bucket(21, 100_004, 4)]);
+        let split = Group { id: GroupId(0x5700_0000 + 100_000), ways };
+        let written = order(&RuleStep::AddGroup(split.clone())).unwrap().item();
+        let first = json!({"weight": 43, "watch_port": 2, "actions": [
+            {"type": "PUSH_MPLS", "ethertype": 34_887}, {"type": "SET_FIELD", "field": "mpls_label", "value": 100_000},
+            {"type": "SET_FIELD", "field": "mpls_tc", "value": 2}, {"type": "SET_QUEUE", "queue_id": 2},
+            {"type": "OUTPUT", "port": 2}]});
+        assert_eq!((&written["body"]["type"], &written["body"]["buckets"][0]), (&json!("SELECT"), &first));
+        let told = |weight: u16, label: u32, port: u32| {
+            let actions = [
+                "PUSH_MPLS:34887".to_owned(),
+                format!("SET_FIELD: {{mpls_label:{label}}}"),
+                "SET_FIELD: {mpls_tc:2}".to_owned(),
+                "SET_QUEUE:2".to_owned(),
+                format!("OUTPUT:{port}"),
+            ];
+            json!({"weight": weight, "watch_port": port, "watch_group": 0, "actions": actions})
+        };
+        let told =
+            json!({"type": "SELECT", "group_id": split.id.0, "buckets": [told(43, 100_000, 2), told(21, 100_004, 4)]});
+        assert_eq!(serde_json::from_value::<GroupReply>(told).unwrap().group(), split);
     }
 }

@@ -147,7 +147,7 @@ impl Simulated {
 
     /// Every group that a switch holds.
     pub fn groups_held(&self, switch: Dpid) -> Vec<Group> {
-        self.fabric().switches.get(&switch).map(|switch| switch.groups.values().copied().collect()).unwrap_or_default()
+        self.fabric().switches.get(&switch).map(|switch| switch.groups.values().cloned().collect()).unwrap_or_default()
     }
 
     /// Deletes a group behind the controller's back, and with it the rules that use it.

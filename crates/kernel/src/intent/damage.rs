@@ -28,7 +28,7 @@ pub enum DamagedPart {
     Label(MplsLabel),
     /// Its meter.
     Meter(MeterId),
-    /// Its fast-failover group.
+    /// Its group.
     Group(GroupId),
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::datapath::Dpid;
 use super::flow_table::{Role, RuleMeta, Table, Tables};
 use super::rule::{Cookie, Match, Rule, RuleKey, RuleStep};
-use super::switch_ids::{GroupId, MeterId};
+use super::switch_ids::{GroupId, MeterId, MplsLabel};
 use crate::id::AllocationId;
 
 /// When a step may be taken: each stage begins when the one before it is over.
@@ -67,7 +67,7 @@ pub fn diff(intended: &Tables, reported: &Tables) -> Vec<Task> {
     let living: BTreeSet<AllocationId> =
         intended.values().flat_map(Table::rules).map(|(_, seat)| seat.cookie.allocation()).collect();
     let mut tasks = vec![];
-    let mut robbed = BTreeSet::new();
+    let mut robbed = RobbedPaths::default();
     for (dpid, seen) in reported {
         let wanted = intended.get(dpid).unwrap_or(&nothing);
         meters(*dpid, wanted, seen, &mut tasks);
@@ -75,11 +75,19 @@ pub fn diff(intended: &Tables, reported: &Tables) -> Vec<Task> {
         puts(*dpid, wanted, seen, &mut tasks, &mut robbed);
         deletions(*dpid, wanted, seen, &living, &mut tasks);
     }
-    for (dpid, seen) in reported.iter().filter(|_| !robbed.is_empty()) {
-        retreats(*dpid, seen, &robbed, &mut tasks);
+    for (dpid, seen) in reported.iter().filter(|_| !robbed.labels.is_empty()) {
+        let wanted = intended.get(dpid).unwrap_or(&nothing);
+        retreats(*dpid, wanted, seen, &robbed, &mut tasks);
     }
     tasks.sort_by_key(Task::rank);
     tasks
+}
+
+/// Paths of which a rule becomes another's, and the labels of those rules.
+#[derive(Default)]
+struct RobbedPaths {
+    cookies: BTreeSet<Cookie>,
+    labels: BTreeSet<MplsLabel>,
 }
 
 fn meters(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {
@@ -114,9 +122,9 @@ fn groups(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {
     for group in wanted.groups() {
         let (stage, step) = match seen.group(group.id) {
             Some(same) if same == group => continue,
-            // The rules of another backup path are there when the group leads to it.
-            Some(_) => (DiffStage::Move, RuleStep::ModifyGroup(group)),
-            None => (DiffStage::Prepare, RuleStep::AddGroup(group)),
+            // The rules of another path are there when the group leads to it.
+            Some(_) => (DiffStage::Move, RuleStep::ModifyGroup(group.clone())),
+            None => (DiffStage::Prepare, RuleStep::AddGroup(group.clone())),
         };
         tasks.push(Task { stage, switch, step, serves: wanted_by.get(&group.id).copied() });
     }
@@ -127,7 +135,7 @@ fn groups(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {
     }));
 }
 
-fn puts(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>, robbed: &mut BTreeSet<Cookie>) {
+fn puts(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>, robbed: &mut RobbedPaths) {
     // A meter or group that is not there has taken the rules that used it along, whatever was reported before.
     let is_whole = |seat: &RuleMeta| {
         seat.meter().is_none_or(|meter| seen.meter(meter).is_some())
@@ -145,12 +153,12 @@ fn puts(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>, robbe
         };
         if let Match::Mpls { label, .. } = place.matches {
             let others = seen.labelled(place, label).filter(|(_, there)| !there.cookie.is_same_path(seat.cookie));
-            robbed.extend(others.map(|(_, there)| there.cookie.in_term(0)));
+            for (_, there) in others {
+                robbed.cookies.insert(there.cookie.in_term(0));
+                robbed.labels.insert(label);
+            }
         }
-        let rule = Rule { place: place.clone(), cookie: seat.cookie, actions: seat.actions.clone() };
-        // Where packets have no way but the working path, they may enter it all the same.
-        let serves = (!seat.is_standby(place)).then(|| seat.cookie.allocation());
-        tasks.push(Task { stage, switch, step: RuleStep::PutRule(rule), serves });
+        tasks.push(put(stage, switch, place, seat));
     }
 }
 
@@ -168,9 +176,13 @@ fn deletions(switch: Dpid, wanted: &Table, seen: &Table, living: &BTreeSet<Alloc
 }
 
 /// Stops the traffic of allocations whose rule becomes another's: it would take the wrong path.
-fn retreats(switch: Dpid, seen: &Table, robbed: &BTreeSet<Cookie>, tasks: &mut Vec<Task>) {
-    let heads =
-        seen.rules().filter(|(place, seat)| seat.role(place) == Role::Head && robbed.contains(&seat.cookie.in_term(0)));
+fn retreats(switch: Dpid, wanted: &Table, seen: &Table, robbed: &RobbedPaths, tasks: &mut Vec<Task>) {
+    let leads_there = |seat: &RuleMeta| {
+        let group = seat.group().and_then(|id| seen.group(id));
+        robbed.cookies.contains(&seat.cookie.in_term(0))
+            || group.is_some_and(|group| group.labels().any(|label| robbed.labels.contains(&label)))
+    };
+    let heads = seen.rules().filter(|(place, seat)| seat.role(place) == Role::Head && leads_there(seat));
     for (place, seat) in heads {
         let same = |task: &Task| matches!(&task.step, RuleStep::DeleteRule { place: other, .. } if other == place);
         tasks.retain(|task| task.switch != switch || !same(task));
@@ -179,8 +191,17 @@ fn retreats(switch: Dpid, seen: &Table, robbed: &BTreeSet<Cookie>, tasks: &mut V
         let again = |task: &Task| matches!(&task.step, RuleStep::PutRule(rule) if rule.place == *place);
         if let Some(task) = tasks.iter_mut().find(|task| task.switch == switch && again(task)) {
             task.stage = DiffStage::Enter;
+        } else if let Some(seat) = wanted.seat(place) {
+            tasks.push(put(DiffStage::Enter, switch, place, seat));
         }
     }
+}
+
+fn put(stage: DiffStage, switch: Dpid, place: &RuleKey, seat: &RuleMeta) -> Task {
+    let rule = Rule { place: place.clone(), cookie: seat.cookie, actions: seat.actions.clone() };
+    // Where packets have no way but the working path, they may enter it all the same.
+    let serves = (!seat.is_standby(place)).then(|| seat.cookie.allocation());
+    Task { stage, switch, step: RuleStep::PutRule(rule), serves }
 }
 
 fn delete(stage: DiffStage, switch: Dpid, place: &RuleKey, cookie: Cookie) -> Task {

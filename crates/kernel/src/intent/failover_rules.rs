@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::datapath::{Dpid, PortNo};
-use super::failover_group::Fallback;
+use super::group::Fallback;
 use crate::allocation::Allocation;
 use crate::topology::{Link, Topology};
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::datapath::{Dpid, PortNo};
-use super::failover_group::Group;
+use super::group::Group;
 use super::meter::Meter;
 use super::numbering::{Numbering, RuleSettings};
 use super::rule::{Action, Cookie, Match, Rule, RuleKey, RuleStep, TABLE};
@@ -186,7 +186,7 @@ impl Table {
         let is_ours = |group: &&Group| {
             numbering.has_group(group.id) && foreign.is_none_or(|foreign| !foreign.has_group(group.id))
         };
-        self.groups = groups.iter().filter(is_ours).map(|group| (group.id, *group)).collect();
+        self.groups = groups.iter().filter(is_ours).map(|group| (group.id, group.clone())).collect();
     }
 
     /// The rule in `place`.
@@ -200,8 +200,8 @@ impl Table {
     }
 
     /// The group of that number.
-    pub fn group(&self, id: GroupId) -> Option<Group> {
-        self.groups.get(&id).copied()
+    pub fn group(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(&id)
     }
 
     /// The rules for the label of a place, whatever port it comes in at: one priority is for any port, the next for one.
@@ -240,8 +240,8 @@ impl Table {
     }
 
     /// Every group, by number.
-    pub fn groups(&self) -> impl ExactSizeIterator<Item = Group> + '_ {
-        self.groups.values().copied()
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = &Group> {
+        self.groups.values()
     }
 
     /// How many rules, meters and groups it holds.
@@ -264,7 +264,7 @@ impl Table {
                 self.remove_meter(*id);
                 self.rules.retain(|_, seat| seat.meter() != Some(*id));
             }
-            RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) => self.put_group(*group),
+            RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) => self.put_group(group.clone()),
             RuleStep::DeleteGroup(id) => {
                 self.remove_group(*id);
                 self.rules.retain(|_, seat| seat.group() != Some(*id));

@@ -90,6 +90,12 @@ impl HeadOrder {
         };
         claims.iter().filter_map(standing).collect()
     }
+
+    /// The allocations with a flow of a level, the oldest first.
+    pub(super) fn claimants(&self, level: HeadLevel, flow: &IpMatch) -> impl Iterator<Item = AllocationId> + '_ {
+        let claimants = self.levels.get(&level).and_then(|flows| flows.claimants.get(flow));
+        claimants.into_iter().flatten().copied()
+    }
 }
 
 impl Flows {

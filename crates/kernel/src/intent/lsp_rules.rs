@@ -3,15 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::datapath::{Dpid, PortNo};
-use super::failover_group::Group;
 use super::failover_rules::Failover;
+use super::group::{Group, Ways};
 use super::numbering::{PathNumbers, RuleSettings};
 use super::rule::{Action, IpFamily, IpMatch, Match, Rule, RuleKey, TABLE};
+use super::split::{Entry, Part};
 use super::switch_ids::{GroupId, MeterId, MplsLabel};
-use crate::allocation::{Allocation, Demand, Flow, IpPrefix, Ipv4Prefix, Ipv6Prefix};
+use crate::allocation::{Allocation, Demand, Flow, IpPrefix, Ipv4Prefix, Ipv6Prefix, Owner};
 use crate::class::ClassType;
 use crate::id::{AllocationId, Name, NodeIx};
 use crate::topology::{Node, Topology};
+use crate::units::Bandwidth;
 
 /// How many overlapping flows of equal worth can stand one above the other, the oldest on top.
 pub(super) const RANKS: u16 = 33;
@@ -140,6 +142,8 @@ pub(super) struct Shape {
     pub(super) class_type: ClassType,
     /// What its switches do by themselves when a port is dead.
     pub(super) failover: Option<Failover>,
+    /// The aggregator for a flow of which the scheduler made the path: one that divides it among several.
+    pub(super) aggregator: Option<Name>,
 }
 
 impl Shape {
@@ -162,7 +166,9 @@ impl Shape {
             (Some(_), _) | (None, []) => vec![said],
         };
         let failover = Failover::of(allocation, topology, &hops);
-        Ok(Self { hops, heads, worth: worth(&said), class_type: allocation.demand.class_type, failover })
+        let attributes = &allocation.demand.attributes;
+        let aggregator = attributes.aggregator.clone().filter(|_| attributes.owner == Owner::Scheduler);
+        Ok(Self { hops, heads, worth: worth(&said), class_type: allocation.demand.class_type, failover, aggregator })
     }
 
     /// The switches that have rules or groups of the path, some more than once.
@@ -181,8 +187,18 @@ impl Shape {
         self.heads.first().map_or(IpFamily::V4, |head| head.family)
     }
 
-    /// The rules of a path with these numbers; its flow has `older` flows above it.
-    pub(super) fn rules(&self, numbers: PathNumbers, settings: &RuleSettings, older: u16) -> Vec<(Dpid, Rule)> {
+    /// Whether both are paths of one flow that the scheduler divides: the packets that enter by the rules of one may take the other.
+    pub(super) fn shares_flow(&self, other: &Self) -> bool {
+        let key = |shape: &Self| (shape.class_type, shape.ingress(), shape.hops.last().copied());
+        self.aggregator.is_some()
+            && self.aggregator == other.aggregator
+            && key(self) == key(other)
+            && self.heads == other.heads
+            && [self, other].iter().all(|shape| shape.failover.is_none())
+    }
+
+    /// The rules of a path with these numbers, whose packets enter in this way.
+    pub(super) fn rules(&self, numbers: PathNumbers, settings: &RuleSettings, entry: &Entry) -> Vec<(Dpid, Rule)> {
         let mut rules = Vec::with_capacity(self.hops.len());
         let failover = self.failover.as_ref();
         let PathNumbers { cookie, label, meter, group } = numbers;
@@ -197,9 +213,12 @@ impl Shape {
                 None => Action::Output(*port),
             };
             if at == 0 {
-                let enter = [Action::Meter(meter), Action::SetDscp(dscp(self.class_type)), Action::PushMpls];
-                for place in self.head_places(settings, older) {
-                    add(place, [&enter[..], &labelled(out.clone())].concat());
+                let Entry::Own { older, parts } = entry else { continue };
+                let enter = [Action::Meter(meter), Action::SetDscp(dscp(self.class_type))];
+                let send =
+                    if parts.is_empty() { self.pushed(label, settings, out) } else { vec![Action::Group(group)] };
+                for place in self.head_places(settings, *older) {
+                    add(place, [&enter[..], &send].concat());
                 }
             } else if at < last {
                 add(label_place(back), labelled(out));
@@ -218,6 +237,17 @@ impl Shape {
         rules
     }
 
+    /// What the ingress does with packets of the path.
+    fn pushed(&self, label: MplsLabel, settings: &RuleSettings, out: Action) -> Vec<Action> {
+        [Action::PushMpls].into_iter().chain(self.labelled(label, settings, out)).collect()
+    }
+
+    /// The path as one of those that its flow is split among.
+    pub(super) fn part(&self, label: MplsLabel, settings: &RuleSettings, bandwidth: Bandwidth) -> Part {
+        let out = self.hops.first().map_or(PortNo(0), |(_, port)| *port);
+        Part { bandwidth, actions: self.pushed(label, settings, Action::Output(out)) }
+    }
+
     fn labelled(&self, label: MplsLabel, settings: &RuleSettings, out: Action) -> Vec<Action> {
         // Where a label is swapped, the datapath writes the whole entry: a traffic class that is not written is that of
         // whichever packet came first.
@@ -231,12 +261,18 @@ impl Shape {
         queue.into_iter().chain([out])
     }
 
-    /// The groups of a path with this id, each with its switch.
-    pub(super) fn groups(&self, id: GroupId) -> impl Iterator<Item = (Dpid, Group)> + '_ {
+    /// The groups of a path with this id, each with its switch, where packets enter in this way.
+    pub(super) fn groups(&self, id: GroupId, entry: &Entry) -> Vec<(Dpid, Group)> {
+        let split = entry.buckets().map(|buckets| (self.ingress(), Group { id, ways: Ways::Split(buckets) }));
+        self.failovers(id).chain(split).collect()
+    }
+
+    /// Those by which it fails over.
+    pub(super) fn failovers(&self, id: GroupId) -> impl Iterator<Item = (Dpid, Group)> + '_ {
         let transits = self.hops.len().saturating_sub(1);
         self.hops.iter().take(transits).enumerate().filter_map(move |(at, (dpid, port))| {
             let fallback = self.failover.as_ref()?.fallback(at)?;
-            Some((*dpid, Group { id, working: *port, fallback }))
+            Some((*dpid, Group { id, ways: Ways::Failover { working: *port, fallback } }))
         })
     }
 

@@ -6,7 +6,7 @@
 
 mod datapath;
 mod switch_ids;
-mod failover_group;
+mod group;
 mod meter;
 mod rule;
 mod flow_table;
@@ -15,6 +15,7 @@ mod flow_number;
 mod numbering;
 mod failover_rules;
 mod return_way;
+mod split;
 mod lsp_rules;
 
 mod head_order;
@@ -31,10 +32,10 @@ mod tests;
 pub use damage::{Damage, DamagedPart};
 pub use datapath::{Dpid, PortNo};
 pub use diff::{DiffStage, Task, diff};
-pub use failover_group::{Fallback, Group};
 pub(crate) use flow_number::FlowNumbers;
 pub use flow_number::{FLOWS_MAX, FlowNumber};
 pub use flow_table::{Foreign, Role, RuleMeta, Table, Tables};
+pub use group::{Bucket, Fallback, Group, Ways};
 pub(crate) use lsp_rules::impossible_flow;
 pub use lsp_rules::{NoRules, dscp, traffic_class};
 pub use meter::{BURST_MAX_MS, Meter, MeterSettings};

@@ -4,19 +4,22 @@
 //! [`RulePlan::set`], [`RulePlan::remove`], [`RulePlan::set_groupless`] and [`RulePlan::set_foreign`] say what has changed; [`RulePlan::arrange`] then
 //! writes the tables.
 
+mod arrange;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::datapath::Dpid;
-use super::failover_group::Group;
 use super::flow_number::FlowNumber;
 use super::flow_table::{Foreign, RuleMeta, Tables};
-use super::head_order::{HeadLevel, HeadOrder, HeadRank};
-use super::lsp_rules::{NoRules, RANKS, Shape};
+use super::group::Group;
+use super::head_order::{HeadLevel, HeadOrder};
+use super::lsp_rules::{NoRules, Shape};
 use super::meter::Meter;
 use super::numbering::{PathNumbers, RuleSettings};
 use super::return_way::{allocation_id, is_return, return_id, return_number, return_of};
-use super::rule::Cookie;
+use super::rule::{Cookie, Rule};
+use super::split::Entry;
 use crate::allocation::Allocation;
 use crate::id::AllocationId;
 use crate::topology::Topology;
@@ -46,8 +49,8 @@ struct Path {
     shape: Shape,
     numbers: PathNumbers,
     bandwidth: Bandwidth,
-    /// How many older flows stand above it; none if its rules are not in the tables.
-    rank: Option<u16>,
+    /// How packets get onto it; none if its rules are not in the tables.
+    entry: Option<Entry>,
     /// The nearest of the older ones, which gets the packets of both.
     older: Option<AllocationId>,
 }
@@ -57,26 +60,37 @@ impl Path {
         (self.shape.ingress(), self.shape.worth)
     }
 
-    fn meter(&self, settings: &RuleSettings) -> Meter {
-        Meter::new(self.numbers.meter, self.bandwidth, &settings.meters)
+    /// Its rules, its groups and its meter, where packets enter in this way.
+    fn content(&self, entry: &Entry, settings: &RuleSettings) -> PathContent {
+        let metered = entry.metered(self.bandwidth);
+        PathContent {
+            rules: self.shape.rules(self.numbers, settings, entry),
+            groups: self.shape.groups(self.numbers.group, entry),
+            meter: metered.map(|bandwidth| Meter::new(self.numbers.meter, bandwidth, &settings.meters)),
+        }
     }
 
-    fn groups(&self) -> impl Iterator<Item = (Dpid, Group)> + '_ {
-        self.shape.groups(self.numbers.group)
+    fn is_same_but_for_entry(&self, other: &Self) -> bool {
+        *self == Self { entry: self.entry.clone(), older: self.older, ..other.clone() }
     }
+}
 
-    /// Whether the switches hold those of its rules, the standing by or the others, that are chosen; none if it has none.
-    fn are_held(&self, seen: &Tables, settings: &RuleSettings, is_chosen: impl Fn(bool) -> bool) -> bool {
-        let Some(rank) = self.rank else { return false };
-        self.shape.rules(self.numbers, settings, rank).into_iter().all(|(dpid, rule)| {
+/// What switches hold for a path.
+struct PathContent {
+    rules: Vec<(Dpid, Rule)>,
+    groups: Vec<(Dpid, Group)>,
+    /// At the ingress.
+    meter: Option<Meter>,
+}
+
+impl PathContent {
+    /// Whether the switches hold those of the rules, the standing by or the others, that are chosen.
+    fn are_rules_held(self, seen: &Tables, is_chosen: impl Fn(bool) -> bool) -> bool {
+        self.rules.into_iter().all(|(dpid, rule)| {
             let wanted = RuleMeta { cookie: rule.cookie, actions: rule.actions };
             let there = || seen.get(&dpid).and_then(|table| table.seat(&rule.place));
             !is_chosen(wanted.is_standby(&rule.place)) || there().is_some_and(|there| there.is_same(&wanted))
         })
-    }
-
-    fn is_same_but_for_rank(&self, other: &Self) -> bool {
-        *self == Self { rank: self.rank, older: self.older, ..other.clone() }
     }
 }
 
@@ -133,7 +147,7 @@ impl RulePlan {
 
     /// Whether an allocation has rules.
     pub fn has(&self, id: AllocationId) -> bool {
-        self.paths.contains_key(&id) && self.ways(id).all(|path| path.rank.is_some())
+        self.paths.contains_key(&id) && self.ways(id).all(|path| path.entry.is_some())
     }
 
     /// The allocations after `after` that have a path, by age; all, where it is none.
@@ -160,23 +174,34 @@ impl RulePlan {
     }
 
     /// Whether the switches hold all that an allocation's packets need on the working path: its rules of this epoch, its meter
-    /// and its groups.
+    /// and its groups, and those of the older allocation by whose rules they enter.
     pub fn is_held(&self, id: AllocationId, seen: &Tables) -> bool {
         let is_held = |path: &Path| {
-            let metered = seen.get(&path.shape.ingress()).and_then(|table| table.meter(path.numbers.meter));
-            let grouped =
-                |(dpid, group): (Dpid, Group)| seen.get(&dpid).and_then(|table| table.group(group.id)) == Some(group);
-            metered == Some(path.meter(&self.settings))
-                && path.groups().all(grouped)
-                && path.are_held(seen, &self.settings, |is_standby| !is_standby)
+            let entered_by = if let Some(Entry::By(first)) = path.entry { self.paths.get(&first) } else { None };
+            [path].into_iter().chain(entered_by).all(|path| self.is_path_held(path, seen))
         };
         self.paths.contains_key(&id) && self.ways(id).all(is_held) && !self.without.contains_key(&return_id(id))
+    }
+
+    fn is_path_held(&self, path: &Path, seen: &Tables) -> bool {
+        let Some(entry) = &path.entry else { return false };
+        let content = path.content(entry, &self.settings);
+        let is_there =
+            |meter: Meter| seen.get(&path.shape.ingress()).and_then(|table| table.meter(meter.id)) == Some(meter);
+        let grouped =
+            |(dpid, group): &(Dpid, Group)| seen.get(dpid).and_then(|table| table.group(group.id)) == Some(group);
+        content.meter.is_none_or(is_there)
+            && content.groups.iter().all(grouped)
+            && content.are_rules_held(seen, |is_standby| !is_standby)
     }
 
     /// Whether an allocation's packets have a way when a port of the working path is dead, as far as they should: the rules of
     /// its backup path are held.
     pub fn is_standby_held(&self, id: AllocationId, seen: &Tables) -> bool {
-        let is_held = |path: &Path| path.are_held(seen, &self.settings, |is_standby| is_standby);
+        let is_held = |path: &Path| {
+            let content = path.entry.as_ref().map(|entry| path.content(entry, &self.settings));
+            content.is_some_and(|content| content.are_rules_held(seen, |is_standby| is_standby))
+        };
         self.paths.contains_key(&id) && self.ways(id).all(is_held)
     }
 
@@ -200,7 +225,7 @@ impl RulePlan {
                 return;
             }
         };
-        if self.paths.get(&id).is_some_and(|old| old.is_same_but_for_rank(&path)) {
+        if self.paths.get(&id).is_some_and(|old| old.is_same_but_for_entry(&path)) {
             return;
         }
         self.remove_way(id);
@@ -264,105 +289,6 @@ impl RulePlan {
         self.foreign.get(&switch)
     }
 
-    /// Writes what has changed into the tables; the allocations that have other rules now, or none for another reason.
-    pub fn arrange(&mut self) -> Vec<AllocationId> {
-        let stale = std::mem::take(&mut self.stale);
-        let mut levels: BTreeMap<HeadLevel, BTreeMap<AllocationId, _>> = BTreeMap::new();
-        for (id, path) in stale.iter().filter_map(|id| Some((*id, self.paths.get(id)?))) {
-            if let Some(flow) = path.shape.heads.first() {
-                levels.entry(path.level()).or_default().insert(id, *flow);
-            }
-        }
-        let mut changed = vec![];
-        for (level, flows) in levels {
-            for (id, standing) in self.order.head_ranks(level, &flows) {
-                let wanted = self.rank(id, standing);
-                let Some(path) = self.paths.get_mut(&id) else { continue };
-                let older = if let HeadRank::Rank(_, older) = standing { older } else { None };
-                let (before, older_before) = (path.rank, std::mem::replace(&mut path.older, older));
-                let is_same = older == older_before && wanted.as_ref().ok() == before.as_ref();
-                if !is_same || self.without.get(&id) != wanted.as_ref().err() {
-                    changed.push((id, wanted));
-                }
-            }
-        }
-        // A place may go from one allocation to another: all are taken out before any is put in.
-        changed.iter().for_each(|(id, _)| self.erase(*id));
-        for (id, wanted) in &changed {
-            match wanted {
-                Ok(rank) => {
-                    self.without.remove(id);
-                    self.write(*id, *rank);
-                }
-                Err(why) => drop(self.without.insert(*id, why.clone())),
-            }
-        }
-        // One whose return alone has changed is told once, as itself.
-        changed.into_iter().map(|(id, _)| allocation_id(id)).collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    /// The rank of an allocation's rules, or why it has none.
-    fn rank(&self, id: AllocationId, standing: HeadRank) -> Result<u16, NoRules> {
-        let rank = match standing {
-            HeadRank::Rank(rank, _) => rank,
-            HeadRank::Heir(of) => return Err(NoRules::FlowTaken(allocation_id(of))),
-            HeadRank::TooLow => return Err(NoRules::TooManyOverlaps { max: RANKS - 1 }),
-        };
-        let Some(path) = self.paths.get(&id) else { return Ok(rank) };
-        let (ingress, PathNumbers { meter, label, .. }) = (path.shape.ingress(), path.numbers);
-        if let Some(foreign) = self.foreign.get(&ingress) {
-            if foreign.has_meter(meter) {
-                return Err(NoRules::ForeignMeter { switch: ingress, meter });
-            }
-            if let Some(cookie) = path.shape.head_places(&self.settings, rank).find_map(|place| foreign.head(&place)) {
-                let what = "stands in the place of its first rule";
-                return Err(NoRules::ForeignRule { switch: ingress, cookie: cookie.0, what });
-            }
-        }
-        for (switch, group) in path.groups() {
-            if self.foreign.get(&switch).is_some_and(|foreign| foreign.has_group(group.id)) {
-                return Err(NoRules::ForeignGroup { switch, group: group.id });
-            }
-        }
-        for switch in path.shape.switches().skip(usize::from(path.shape.failover.is_none())) {
-            if let Some(cookie) = self.foreign.get(&switch).and_then(|foreign| foreign.label(label)) {
-                return Err(NoRules::ForeignRule { switch, cookie: cookie.0, what: "has its label" });
-            }
-        }
-        Ok(rank)
-    }
-
-    fn write(&mut self, id: AllocationId, rank: u16) {
-        let Some(path) = self.paths.get_mut(&id) else { return };
-        path.rank = Some(rank);
-        for (dpid, rule) in path.shape.rules(path.numbers, &self.settings, rank) {
-            self.tables.entry(dpid).or_default().put(rule);
-        }
-        for (dpid, group) in path.groups() {
-            self.tables.entry(dpid).or_default().put_group(group);
-        }
-        self.tables.entry(path.shape.ingress()).or_default().put_meter(path.meter(&self.settings));
-    }
-
-    /// Takes the rules of an allocation out of the tables.
-    fn erase(&mut self, id: AllocationId) {
-        let Some(path) = self.paths.get_mut(&id) else { return };
-        let Some(rank) = path.rank.take() else { return };
-        for (dpid, rule) in path.shape.rules(path.numbers, &self.settings, rank) {
-            if let Some(table) = self.tables.get_mut(&dpid) {
-                table.remove(&rule.place, rule.cookie);
-            }
-        }
-        for (dpid, group) in path.groups() {
-            if let Some(table) = self.tables.get_mut(&dpid) {
-                table.remove_group(group.id);
-            }
-        }
-        if let Some(table) = self.tables.get_mut(&path.shape.ingress()) {
-            table.remove_meter(path.numbers.meter);
-        }
-    }
-
     fn path(&self, allocation: &Allocation, number: Option<FlowNumber>, topology: &Topology) -> Result<Path, NoRules> {
         let shape = Shape::of(allocation, topology)?;
         let numbering = self.settings.numbering;
@@ -372,6 +298,6 @@ impl RulePlan {
         }
         let numbers = number.and_then(|number| numbering.path(id, number));
         let numbers = numbers.ok_or(NoRules::NoNumber { max: numbering.flows_max() })?;
-        Ok(Path { shape, numbers, bandwidth: allocation.demand.bandwidth, rank: None, older: None })
+        Ok(Path { shape, numbers, bandwidth: allocation.demand.bandwidth, entry: None, older: None })
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::datapath::PortNo;
-use super::failover_group::Group;
+use super::group::Group;
 use super::meter::Meter;
 use super::switch_ids::{GroupId, MeterId, MplsLabel};
 use crate::allocation::IpPrefix;
@@ -230,7 +230,7 @@ pub enum Action {
     SetQueue(u32),
     /// Send it out.
     Output(PortNo),
-    /// Send it out as a fast-failover group says. Last.
+    /// Send it out as a group says. Last.
     Group(GroupId),
     /// An action that this service never writes, as the driver read it.
     Opaque(Box<str>),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::*;
-use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Recovery};
+use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Owner, Recovery};
 use crate::class::{ClassType, Priority};
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
 use crate::topology::{Link, LinkState, Node, Switch, Topology};
@@ -14,6 +14,7 @@ use crate::units::{Bandwidth, Micros, Millis};
 
 mod failover;
 mod others;
+mod splits;
 mod steps;
 
 const NODES: u32 = 5;
@@ -95,6 +96,18 @@ fn allocation(id: u64, nodes: &[u32], bps: u64) -> Allocation {
     }
 }
 
+/// A path of a flow that the scheduler divides: those with the same `flow` and ends are split among each other.
+fn part(id: u64, flow: u64, nodes: &[u32], bps: u64) -> Allocation {
+    let mut one = allocation(id, nodes, bps);
+    one.demand.class_type = allocation(flow, nodes, bps).demand.class_type;
+    one.demand.attributes = LspAttributes {
+        aggregator: Some(name(&format!("ag{flow}"))),
+        owner: Owner::Scheduler,
+        ..allocation(flow, nodes, bps).demand.attributes
+    };
+    one
+}
+
 /// The number of an allocation's first path.
 fn number(id: u64, epoch: u8) -> Option<FlowNumber> {
     FlowNumber::new(u32::try_from(id).unwrap(), epoch)
@@ -128,49 +141,74 @@ fn heads_of(tables: &Tables, id: u64) -> impl Iterator<Item = (Dpid, RuleKey, Ru
     heads.map(|(dpid, place, seat)| (dpid, place.clone(), seat.clone()))
 }
 
+/// The rule by which the packets of an allocation enter, whichever allocation of its flow has it.
+fn head_for(tables: &Tables, one: &Allocation) -> Option<(Dpid, RuleMeta)> {
+    let flow = one.demand.attributes.flow.as_deref()?.ipv4_dst?;
+    let is_of_flow = |place: &RuleKey| match &place.matches {
+        Match::Ip(ip) => ip.dst.is_some_and(|dst| dst.address == IpAddr::from(flow.address)),
+        _ => false,
+    };
+    let (dpid, _, seat) = heads(tables).into_iter().find(|(_, place, _)| is_of_flow(place))?;
+    Some((dpid, seat))
+}
+
 /// Whether packets that enter by this rule leave at a host.
 fn arrives(tables: &Tables, at: Dpid, seat: &RuleMeta) -> bool {
     arrives_without(tables, at, seat, None)
 }
 
-/// Whether they do while the link between two switches is dead, and none is sent back twice.
-fn arrives_without(tables: &Tables, mut at: Dpid, seat: &RuleMeta, dead: Option<(Dpid, Dpid)>) -> bool {
-    let is_alive = |at: Dpid, port: PortNo| {
+/// Whether they do while the link between two switches is dead, whichever bucket of a split they take, and none is sent back twice.
+fn arrives_without(tables: &Tables, at: Dpid, seat: &RuleMeta, dead: Option<(Dpid, Dpid)>) -> bool {
+    arrives_by(tables, at, seat, dead, (3 * NODES, 0))
+}
+
+fn arrives_by(
+    tables: &Tables,
+    at: Dpid,
+    seat: &RuleMeta,
+    dead: Option<(Dpid, Dpid)>,
+    (hops, mut times_back): (u32, u32),
+) -> bool {
+    let is_alive = |port: &PortNo| {
         let to = Dpid(port.0.into());
         dead.is_none_or(|(one, other)| (at, to) != (one, other) && (at, to) != (other, one))
     };
-    let (mut seat, mut times_back) = (seat.clone(), 0);
-    for _ in 0..3 * NODES {
-        let metered = seat.meter().is_none_or(|meter| tables[&at].meter(meter).is_some());
-        let (mut label, mut port) = (None, None);
-        for action in &seat.actions {
-            match action {
-                Action::SetLabel(new) => label = Some(*new),
-                Action::Output(out) => port = Some(*out).filter(|port| is_alive(at, *port)),
-                Action::Group(id) => {
-                    let Some(group) = tables[&at].group(*id) else { return false };
-                    let [working, second] = group.ports();
-                    let is_whole = is_alive(at, working);
-                    times_back += u32::from(!is_whole && matches!(group.fallback, Fallback::Back(_)));
-                    port = [working, second].into_iter().find(|port| is_alive(at, *port));
-                }
-                _ => {}
-            }
-        }
-        let Some(port) = port.filter(|_| metered && times_back < 2) else { return false };
-        if port.0 >= 100 {
-            return seat.actions.contains(&Action::PopMpls(IpFamily::V4));
-        }
-        let in_port = PortNo(u32::try_from(at.0).unwrap());
-        at = Dpid(u64::from(port.0));
-        let Some(label) = label else { return false };
-        let usual = RuleSettings::default();
-        let places =
-            [lsp_rules::label_place(label, &usual, Some(in_port)), lsp_rules::label_place(label, &usual, None)];
-        let Some(next) = places.iter().find_map(|place| tables[&at].seat(place).cloned()) else { return false };
-        seat = next;
+    if hops == 0 || seat.meter().is_some_and(|meter| tables[&at].meter(meter).is_none()) {
+        return false;
     }
-    false
+    let (mut label, mut port) = (None, None);
+    for action in &seat.actions {
+        match action {
+            Action::SetLabel(new) => label = Some(*new),
+            Action::Output(out) => port = Some(*out).filter(is_alive),
+            Action::Group(id) => match tables[&at].group(*id).map(|group| &group.ways) {
+                Some(Ways::Failover { working, fallback }) => {
+                    let (Fallback::To(second) | Fallback::Back(second)) = *fallback;
+                    times_back += u32::from(!is_alive(working) && matches!(fallback, Fallback::Back(_)));
+                    port = [*working, second].into_iter().find(is_alive);
+                }
+                Some(Ways::Split(buckets)) => {
+                    let ways = buckets.iter().filter(|bucket| bucket.port().is_some_and(|port| is_alive(&port)));
+                    let alone = |bucket: &Bucket| RuleMeta { cookie: seat.cookie, actions: bucket.actions.clone() };
+                    let mut ways = ways.map(alone).peekable();
+                    return ways.peek().is_some()
+                        && ways.all(|way| arrives_by(tables, at, &way, dead, (hops, times_back)));
+                }
+                Some(Ways::Other) | None => return false,
+            },
+            _ => {}
+        }
+    }
+    let Some(port) = port.filter(|_| times_back < 2) else { return false };
+    if port.0 >= 100 {
+        return seat.actions.contains(&Action::PopMpls(IpFamily::V4));
+    }
+    let (in_port, next) = (PortNo(u32::try_from(at.0).unwrap()), Dpid(u64::from(port.0)));
+    let Some(label) = label else { return false };
+    let usual = RuleSettings::default();
+    let places = [lsp_rules::label_place(label, &usual, Some(in_port)), lsp_rules::label_place(label, &usual, None)];
+    let seat = places.iter().find_map(|place| tables[&next].seat(place));
+    seat.is_some_and(|seat| arrives_by(tables, next, seat, dead, (hops - 1, times_back)))
 }
 
 fn heads(tables: &Tables) -> Vec<(Dpid, RuleKey, RuleMeta)> {

@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::datapath::Dpid;
 use super::diff::{DiffStage, Task, diff};
-use super::flow_table::{Table, Tables};
+use super::flow_table::{Role, Table, Tables};
+use super::rule::Match;
+use super::switch_ids::MplsLabel;
 use crate::id::AllocationId;
 
 /// The steps that are still to be taken.
 #[derive(Clone, Debug, Default)]
 pub struct Agenda {
     tasks: VecDeque<Task>,
-    /// Allocations whose path is not whole, or not known to be.
+    /// Allocations whose path is not whole, or not known to be; of those with one flow the first.
     held: BTreeSet<AllocationId>,
+    flows: SharedFlows,
     /// Switches with a failed step.
     troubled: BTreeSet<Dpid>,
 }
@@ -25,8 +28,9 @@ impl Agenda {
         let unknown = intended.iter().filter(|(dpid, _)| !reported.contains_key(dpid));
         let rules = unknown.flat_map(|(_, table): (_, &Table)| table.rules());
         let needed = rules.filter(|(place, seat)| !seat.is_standby(place));
-        let held = needed.map(|(_, seat)| seat.cookie.allocation());
-        Self { held: held.collect(), tasks: diff(intended, reported).into(), troubled: BTreeSet::new() }
+        let flows = SharedFlows::of(intended, reported);
+        let held = needed.map(|(_, seat)| flows.first(seat.cookie.allocation())).collect();
+        Self { held, flows, tasks: diff(intended, reported).into(), troubled: BTreeSet::new() }
     }
 
     /// How many steps are left.
@@ -77,16 +81,74 @@ impl Agenda {
 
     /// A step failed, or its state is unknown.
     pub fn failed(&mut self, task: &Task) {
-        self.held.extend(task.serves);
+        self.held.extend(task.serves.map(|id| self.flows.first(id)));
         self.troubled.insert(task.switch);
     }
 
     fn may(&self, task: &Task) -> bool {
-        let is_held = task.serves.is_some_and(|id| self.held.contains(&id));
+        let is_held = task.serves.is_some_and(|id| self.held.contains(&self.flows.first(id)));
         match task.stage {
             DiffStage::Retreat | DiffStage::Prepare | DiffStage::Leave => true,
             DiffStage::Move | DiffStage::Enter | DiffStage::Withdraw | DiffStage::Clear => !is_held,
             DiffStage::Discard => !is_held && !self.troubled.contains(&task.switch),
+        }
+    }
+}
+
+/// The allocations with one flow, split among them or handed on from one to the next: as the packets of one may take the path
+/// of another, what fails for one of them holds all of them back. Each leads to another one of its flow, and at last to the
+/// first.
+#[derive(Clone, Debug, Default)]
+struct SharedFlows(BTreeMap<AllocationId, AllocationId>);
+
+impl SharedFlows {
+    fn of(intended: &Tables, reported: &Tables) -> Self {
+        let mut flows = Self::default();
+        for (dpid, table) in intended {
+            let before = |place| reported.get(dpid)?.seat(place);
+            for (place, seat) in table.rules().filter(|(place, seat)| seat.role(place) == Role::Head) {
+                if let Some(before) = before(place) {
+                    flows.join(before.cookie.allocation(), seat.cookie.allocation());
+                }
+            }
+        }
+        let tables = [intended, reported];
+        let mut entered: BTreeMap<MplsLabel, AllocationId> = BTreeMap::new();
+        for table in tables.iter().flat_map(|tables| tables.values()) {
+            if table.groups().all(|group| group.buckets().is_empty()) {
+                continue;
+            }
+            for (_, seat) in table.rules() {
+                let group = seat.group().and_then(|id| table.group(id));
+                for label in group.iter().flat_map(|group| group.labels()) {
+                    let id = seat.cookie.allocation();
+                    flows.join(id, entered.insert(label, id).unwrap_or(id));
+                }
+            }
+        }
+        if !entered.is_empty() {
+            for (place, seat) in tables.iter().flat_map(|tables| tables.values()).flat_map(Table::rules) {
+                if let Match::Mpls { label, .. } = place.matches
+                    && let Some(id) = entered.get(&label)
+                {
+                    flows.join(*id, seat.cookie.allocation());
+                }
+            }
+        }
+        flows
+    }
+
+    fn first(&self, mut id: AllocationId) -> AllocationId {
+        while let Some(other) = self.0.get(&id) {
+            id = *other;
+        }
+        id
+    }
+
+    fn join(&mut self, one: AllocationId, other: AllocationId) {
+        let (one, other) = (self.first(one), self.first(other));
+        if one != other {
+            self.0.insert(one.max(other), one.min(other));
         }
     }
 }

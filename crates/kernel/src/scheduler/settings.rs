@@ -56,6 +56,9 @@ pub struct SchedulerSettings {
     pub aggregators_max: u32,
     /// The most paths of a flow under [`DivisionPolicy::MaxMin`]; the policies of the paper have one.
     pub max_paths: u32,
+    /// The most where a controller drives the switches: these divide a flow by connections, and one connection takes one path,
+    /// whatever is reserved on the others.
+    pub max_paths_on_switches: u32,
 }
 
 /// An invalid setting.
@@ -108,6 +111,7 @@ impl Default for SchedulerSettings {
             step_bits: 6,
             aggregators_max: AGGREGATORS_MAX,
             max_paths: 4,
+            max_paths_on_switches: 1,
         }
     }
 }
@@ -139,6 +143,7 @@ impl SchedulerSettings {
         within("step_bits", u64::from(self.step_bits), 1, 20)?;
         within("aggregators_max", u64::from(self.aggregators_max), 1, u64::from(AGGREGATORS_MAX))?;
         within("max_paths", u64::from(self.max_paths), 1, PATHS_MAX as u64)?;
+        within("max_paths_on_switches", u64::from(self.max_paths_on_switches), 1, PATHS_MAX as u64)?;
         if self.boost_below > self.boost_above {
             let (below_ppm, above_ppm) = (self.boost_below.as_ppm(), self.boost_above.as_ppm());
             return Err(SettingsError::BoostInverted { below_ppm, above_ppm });

@@ -152,7 +152,7 @@ impl Worker {
                 }
                 StepOutcome::Refused(fault) => {
                     if let (RuleStep::AddGroup(_), SwitchFault::Switch { .. }) = (&task.step, fault) {
-                        tracing::warn!(controller = %self.controller.name, %dpid, %fault, "a switch takes no fast-failover groups");
+                        tracing::warn!(controller = %self.controller.name, %dpid, %fault, "a switch takes no groups");
                         self.plan.set_groupless(dpid);
                     }
                     if let Some(id) = task.serves {

@@ -88,7 +88,7 @@ fn groups_of_other_programs_are_left_alone() {
     let mut plan = planned(&[protected(7, &[0, 1, 2], &[0, 3, 2], 1_000)]);
     let label = OURS.label(number(7, 0).unwrap()).unwrap();
     let theirs = Group::of_another_form(OURS.group(label));
-    let (table, foreign) = Table::parted([], [], [theirs], &RuleSettings::default());
+    let (table, foreign) = Table::parted([], [], [theirs.clone()], &RuleSettings::default());
     assert!(table.is_empty() && foreign.has_group(theirs.id));
     plan.set_foreign(Dpid(2), foreign);
     plan.arrange();

@@ -11,7 +11,13 @@ fn world() -> impl Strategy<Value = Vec<Allocation>> {
         .prop_flat_map(|nodes| (2..=nodes.len()).prop_map(move |length| nodes[..length].to_vec()));
     let one = (path, 1_u64..4, proptest::collection::vec(0..NODES, 0..3), any::<bool>());
     proptest::collection::btree_map(1_u64..20, one, 0..12).prop_map(|living| {
-        let allocation = |(id, (nodes, kbps, by, is_bidirectional)): (u64, (Vec<u32>, u64, Vec<u32>, bool))| {
+        let allocation = |(id, (nodes, kbps, by, is_bidirectional)): (u64, WorldPath)| {
+            // Of two flows, each with up to three paths.
+            if let Some(flow) = id.checked_sub(14) {
+                let between: Vec<_> = nodes.iter().copied().filter(|node| ![0, NODES - 1].contains(node)).collect();
+                let nodes = [&[0], &between[..], &[NODES - 1]].concat();
+                return part(id, 100 + flow % 2, &nodes, kbps * 1_000);
+            }
             let mut one = perhaps_protected(id, &nodes, kbps * 1_000, &by);
             one.demand.attributes.is_bidirectional = is_bidirectional;
             one
@@ -19,6 +25,9 @@ fn world() -> impl Strategy<Value = Vec<Allocation>> {
         living.into_iter().map(allocation).collect()
     })
 }
+
+/// Nodes, kbit/s, nodes of a backup path, and whether it is bidirectional.
+type WorldPath = (Vec<u32>, u64, Vec<u32>, bool);
 
 /// With a backup path by these nodes, where it has no link of the working path.
 fn perhaps_protected(id: u64, nodes: &[u32], bps: u64, by: &[u32]) -> Allocation {
@@ -59,8 +68,8 @@ fn harmed(tables: &Tables, harm: &[(u8, u8)]) -> Tables {
                 table.put(Rule { place: place.clone(), cookie, actions: seat.actions.clone() });
             }
             4 if *what > 128 => {
-                let first = table.groups().next();
-                first.iter().for_each(|group| table.apply_step(&RuleStep::DeleteGroup(group.id)));
+                let first = table.groups().next().map(|group| group.id);
+                first.into_iter().for_each(|id| table.apply_step(&RuleStep::DeleteGroup(id)));
             }
             _ => table.put_meter(Meter { id: MeterId(METER_MIN + u32::from(*what)), rate_kbps: 0, burst_kbit: 9 }),
         }
@@ -101,7 +110,9 @@ fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
         };
         tables
             .values()
-            .map(|table| (rules(table), table.meters().collect::<Vec<_>>(), table.groups().collect::<Vec<_>>()))
+            .map(|table| {
+                (rules(table), table.meters().collect::<Vec<_>>(), table.groups().cloned().collect::<Vec<_>>())
+            })
             .collect::<Vec<_>>()
     };
     prop_assert_eq!(in_no_term(&tables), in_no_term(&known(plan.tables())));
@@ -133,12 +144,43 @@ proptest! {
         plan.arrange();
         check_steps(&start, &plan)?;
         let mut tables = start.clone();
-        let stay: Vec<_> = old.iter().filter(|one| new.iter().any(|two| two.id == one.id && two.demand.ingress == one.demand.ingress)).collect();
+        let is_same = |one: &Allocation, two: &Allocation| {
+            two.id == one.id && two.demand.ingress == one.demand.ingress && two.demand.attributes.flow == one.demand.attributes.flow
+        };
+        let stay: Vec<_> = old.iter().filter(|one| new.iter().any(|two| is_same(one, two))).collect();
         for task in diff(plan.tables(), &start) {
             tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
             for one in &stay {
-                let (dpid, _, seat) = head_of(&tables, one.id.0).unwrap();
+                let (dpid, seat) = head_for(&tables, one).unwrap();
                 prop_assert!(arrives(&tables, dpid, &seat), "{task:?} cuts {:?}", one.id);
+            }
+        }
+    }
+
+    #[test]
+    fn whichever_steps_fail_packets_that_enter_arrive(
+        old in world(),
+        new in world(),
+        fails in proptest::collection::vec(any::<bool>(), 1..40),
+    ) {
+        let mut plan = planned(&old);
+        let mut tables = known(plan.tables());
+        old.iter().filter(|one| new.iter().all(|other| other.id != one.id)).for_each(|gone| plan.remove(gone.id));
+        let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
+        new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
+        plan.arrange();
+        let mut agenda = Agenda::new(plan.tables(), &tables);
+        let mut fails = fails.iter().cycle();
+        while let Some(stage) = agenda.next_stage() {
+            for task in stage.into_values().flatten() {
+                if *fails.next().unwrap() {
+                    agenda.failed(&task);
+                    continue;
+                }
+                tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
+                for (dpid, place, seat) in heads(&tables) {
+                    prop_assert!(arrives(&tables, dpid, &seat), "{task:?} strands {place:?}");
+                }
             }
         }
     }

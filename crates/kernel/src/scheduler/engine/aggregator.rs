@@ -99,7 +99,7 @@ pub struct AggregatorView {
     pub boosted: [bool; LEVELS],
     /// The granted rates.
     pub rates: Arc<GrantedRates>,
-    /// The most paths over which a flow is split: 1 where a controller drives the switches of its topology.
+    /// The most paths over which a flow is split.
     pub max_paths: usize,
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::aggregator::{Reservation, SchedulerFlow};
 use crate::bam::{Booked, Slot, by_class};
 use crate::command::{HopKind, NamedHop, NamedRouteHop};
+use crate::controller::DriverKind;
 use crate::decide::path_metric;
 use crate::id::{LinkIx, Name, NodeIx};
 use crate::path::{self, Constraints, Metric, Query, Workspace};
@@ -23,9 +24,10 @@ pub(super) struct Net {
     pub(super) planner: Planner,
     /// What paths minimise in this network.
     pub(super) metric: Metric,
-    /// The most paths of a flow: one where a controller drives the switches, which do not split flows.
+    /// The most paths of a flow.
     pub(super) paths_max: usize,
-    has_controller: bool,
+    /// What drives the switches, if anything does.
+    driver: Option<DriverKind>,
     /// The scheduler's own reservations on each link, by level.
     own_bps: Vec<[u64; LEVELS]>,
     /// The bookings of each link at its last measurement.
@@ -38,12 +40,15 @@ const NOISE_PARTS: u64 = 16;
 impl Net {
     /// A network of the state by its name, if it is there.
     pub(super) fn of(state: &State, name: &Name, settings: &SchedulerSettings) -> Option<Self> {
-        let has_controller = state.controller_of(name.as_str()).is_some();
-        Some(Self::new(state.network(name.as_str())?, has_controller, settings))
+        Some(Self::new(state.network(name.as_str())?, driver_of(state, name), settings))
     }
 
-    fn new(network: &Network, has_controller: bool, settings: &SchedulerSettings) -> Self {
-        let max_paths = if has_controller { 1 } else { settings.max_paths };
+    fn new(network: &Network, driver: Option<DriverKind>, settings: &SchedulerSettings) -> Self {
+        let max_paths = match driver {
+            None => settings.max_paths,
+            Some(driver) if driver.splits_flows() => settings.max_paths.min(settings.max_paths_on_switches),
+            Some(_) => 1,
+        };
         let settings = &SchedulerSettings { max_paths, ..settings.clone() };
         let topology = Arc::clone(network.topology());
         let none = [0; LEVELS];
@@ -56,16 +61,7 @@ impl Net {
         let (own_bps, booked_bps) = (vec![none; topology.link_count()], vec![0; topology.link_count()]);
         let metric = path_metric(&network.model().policy, &Constraints::default());
         let paths_max = settings.paths_max();
-        Self {
-            planner,
-            metric,
-            paths_max,
-            has_controller,
-            topology,
-            model: Arc::clone(network.model()),
-            own_bps,
-            booked_bps,
-        }
+        Self { planner, metric, paths_max, driver, topology, model: Arc::clone(network.model()), own_bps, booked_bps }
     }
 
     /// Sets the load measured over the last interval. Traffic follows a change of its rate with delay: what was booked at
@@ -88,8 +84,7 @@ impl Net {
 
     /// Whether nothing of the network is another that flows and their paths depend on.
     pub(super) fn is_current(&self, state: &State, name: &Name) -> bool {
-        self.has_controller == state.controller_of(name.as_str()).is_some()
-            && state.network(name.as_str()).is_some_and(|network| self.is_of(network))
+        self.driver == driver_of(state, name) && state.network(name.as_str()).is_some_and(|network| self.is_of(network))
     }
 
     /// Updates what other clients leave of each link.
@@ -142,6 +137,10 @@ impl Net {
             }
         }
     }
+}
+
+fn driver_of(state: &State, name: &Name) -> Option<DriverKind> {
+    state.controller_of(name.as_str()).map(|controller| controller.driver)
 }
 
 /// The bookings on a link, over all slots.
