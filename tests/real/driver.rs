@@ -7,8 +7,8 @@ use api::outbound::OutboundNetworks;
 use kernel::allocation::IpPrefix;
 use kernel::id::AllocationId;
 use kernel::intent::{
-    Action, Cookie, CookieFilter, Dpid, Fallback, Group, IpFamily, IpMatch, Match, Meter, MeterId, MplsLabel,
-    Numbering, PortNo, Rule, RuleKey, RuleSettings, RuleStep, StepOutcome, SwitchFault, TABLE, Table,
+    Action, Bucket, Cookie, CookieFilter, Dpid, Fallback, Group, IpFamily, IpMatch, Match, Meter, MeterId, MplsLabel,
+    Numbering, PortNo, Rule, RuleKey, RuleSettings, RuleStep, StepOutcome, SwitchFault, TABLE, Table, Ways,
 };
 use watermaster::southbound::ryu::Ryu;
 use watermaster::southbound::{Driver, DriverError};
@@ -156,11 +156,20 @@ async fn there_and_back(lab: &Lab, driver: &Ryu) {
     }
 }
 
+/// What the ingress does with the packets of one path of a split flow.
+fn push(number: u32, port: u32) -> Vec<Action> {
+    let send = [Action::SetTrafficClass(3), Action::SetQueue(3), Action::Output(PortNo(port))];
+    [Action::PushMpls, Action::SetLabel(label(number))].into_iter().chain(send).collect()
+}
+
 /// Groups, and a rule that sends packets out by one, from one port alone.
 async fn groups(lab: &Lab, driver: &Ryu) {
     let id = OURS.group(label(4));
-    let group = |fallback| Group { id, working: PortNo(2), fallback };
+    let group = |fallback| Group { id, ways: Ways::Failover { working: PortNo(2), fallback } };
     let (there, back) = (group(Fallback::To(PortNo(3))), group(Fallback::Back(PortNo(3))));
+    let bucket = |weight, number, port| Bucket { weight, actions: push(number, port) };
+    let split = Group { id, ways: Ways::Split(vec![bucket(43, 4, 2), bucket(21, 5, 3)]) };
+    let evenly = Group { id, ways: Ways::Split(vec![bucket(32, 4, 2), bucket(32, 5, 3)]) };
     let matches = Match::Mpls { label: label(4), bottom_of_stack: true, in_port: Some(PortNo(3)) };
     let rule = Rule {
         place: RuleKey { matches, priority: OURS.port_label_priority(), ..swap(4).place },
@@ -170,17 +179,19 @@ async fn groups(lab: &Lab, driver: &Ryu) {
     let before = driver.apply(SWITCH, &[RuleStep::PutRule(rule.clone())]).await.unwrap();
     assert!(matches!(before[..], [StepOutcome::Refused(_)]), "a rule without its group: {before:?}");
     for (step, held) in [
-        (RuleStep::AddGroup(there), there),
-        (RuleStep::AddGroup(back), back),
-        (RuleStep::ModifyGroup(there), there),
-        (RuleStep::ModifyGroup(back), back),
+        (RuleStep::AddGroup(there.clone()), &there),
+        (RuleStep::AddGroup(back.clone()), &back),
+        (RuleStep::ModifyGroup(there.clone()), &there),
+        (RuleStep::ModifyGroup(split.clone()), &split),
+        (RuleStep::AddGroup(evenly.clone()), &evenly),
+        (RuleStep::ModifyGroup(back.clone()), &back),
     ] {
         let outcomes = driver.apply(SWITCH, &[step, RuleStep::PutRule(rule.clone())]).await.unwrap();
         assert!(all_in_force(&outcomes), "{outcomes:?}");
-        assert_eq!(driver.groups(SWITCH).await.unwrap(), [held]);
+        assert_eq!(driver.groups(SWITCH).await.unwrap(), std::slice::from_ref(held));
         assert_eq!(driver.rules(SWITCH, CookieFilter::tagged(TAG)).await.unwrap(), std::slice::from_ref(&rule));
     }
-    let nowhere = RuleStep::AddGroup(Group { working: PortNo(77), ..there });
+    let nowhere = RuleStep::AddGroup(Group { id, ways: Ways::Split(vec![bucket(1, 4, 77)]) });
     let outcomes = driver.apply(SWITCH, &[nowhere]).await.unwrap();
     assert_eq!(outcomes, [StepOutcome::Refused(SwitchFault::NoSuchPort { port: PortNo(77) })]);
     for _ in 0..2 {
@@ -240,10 +251,13 @@ async fn whole(driver: &Ryu) {
 
 /// Every kind of rule, meter and group, this service's and others', twice: parsed, and remembered.
 async fn told_whole(lab: &Lab, driver: &Ryu) {
-    let group = Group { id: OURS.group(label(4)), working: PortNo(2), fallback: Fallback::Back(PortNo(3)) };
+    let ways = Ways::Failover { working: PortNo(2), fallback: Fallback::Back(PortNo(3)) };
+    let group = Group { id: OURS.group(label(4)), ways };
+    let bucket = |weight, number, port| Bucket { weight, actions: push(number, port) };
+    let split = Group { id: OURS.group(label(6)), ways: Ways::Split(vec![bucket(43, 6, 2), bucket(21, 7, 3)]) };
     let one = meter(1, 5000);
     let rules = [head(1, one.id), swap(2), pop(3)];
-    let mut steps = vec![RuleStep::AddMeter(one), RuleStep::AddGroup(group)];
+    let mut steps = vec![RuleStep::AddMeter(one), RuleStep::AddGroup(group.clone()), RuleStep::AddGroup(split.clone())];
     steps.extend(rules.iter().cloned().map(RuleStep::PutRule));
     assert!(all_in_force(&driver.apply(SWITCH, &steps).await.unwrap()));
     lab.ofctl(
@@ -277,7 +291,7 @@ async fn told_whole(lab: &Lab, driver: &Ryu) {
     assert!(matches!(foreign.actions[..], [Action::Opaque(_)]), "{foreign:?}");
     lab.ofctl("del-flows", 1, &["cookie=0x97/-1"]);
     let mut back: Vec<RuleStep> = rules.iter().map(delete).collect();
-    back.extend([RuleStep::DeleteMeter(one.id), RuleStep::DeleteGroup(group.id)]);
+    back.extend([RuleStep::DeleteMeter(one.id), RuleStep::DeleteGroup(group.id), RuleStep::DeleteGroup(split.id)]);
     assert!(all_in_force(&driver.apply(SWITCH, &back).await.unwrap()));
     whole(driver).await;
     lab.ofctl("del-flows", 1, &["cookie=0x98/-1"]);

@@ -111,6 +111,14 @@ impl Lab {
         text.lines().filter(|line| line.contains("group_id=")).map(|line| line.trim().to_owned()).collect()
     }
 
+    /// What a port of a switch has sent, in bytes.
+    pub(crate) fn sent_bytes(&self, switch: u32, port: u32) -> u64 {
+        let text = self.ofctl("dump-ports", switch, &[&port.to_string()]);
+        let sent =
+            text.lines().find_map(|line| line.trim().strip_prefix("tx ")?.split("bytes=").nth(1)?.split(',').next());
+        sent.and_then(|bytes| bytes.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+    }
+
     /// The rules of a switch with the seconds since each was written, by cookie.
     pub(crate) fn ages(&self, switch: u32) -> Vec<(u64, f64)> {
         let text = say(&["rules", &switch.to_string()]);
@@ -179,10 +187,17 @@ impl Lab {
         let mut words = vec!["iperf3", "--json", "--connect-timeout", "5000", "--port", &port];
         let (address, seconds, omitted) = (address(to), seconds.to_string(), "3");
         words.extend(["--client", &address, "--time", &seconds, "--omit", omitted]);
-        let rate;
-        if let Load::Udp { mbit } = load {
-            rate = format!("{mbit}M");
-            words.extend(["--udp", "--bitrate", &rate, "--length", "1400"]);
+        let figure;
+        match load {
+            Load::Udp { mbit } => {
+                figure = format!("{mbit}M");
+                words.extend(["--udp", "--bitrate", &figure, "--length", "1400"]);
+            }
+            Load::ManyTcp { connections } => {
+                figure = connections.to_string();
+                words.extend(["--parallel", &figure]);
+            }
+            Load::Tcp => {}
         }
         Measuring { client: inside(from, &words), server }
     }
@@ -255,6 +270,7 @@ pub(crate) enum Verb {
 pub(crate) enum Load {
     Udp { mbit: u32 },
     Tcp,
+    ManyTcp { connections: u32 },
 }
 
 /// A measurement on its way.

@@ -28,6 +28,7 @@ mod packets_of_failover;
 mod packets_of_gateways;
 mod packets_of_levels;
 mod packets_of_replicas;
+mod packets_of_split_flows;
 mod operations;
 mod packaging;
 mod pooler;

@@ -43,21 +43,34 @@ impl Network {
 
     /// The same, found by hosts under the address that they reach this machine by.
     pub(crate) fn for_hosts(lab: &Lab, capacity_bps: u64) -> Self {
-        let network = Self::listening(MANAGEMENT, capacity_bps);
+        let network = Self::listening(MANAGEMENT, capacity_bps, None);
+        network.control(lab.url());
+        network
+    }
+
+    /// The same with these settings in its configuration file.
+    pub(crate) fn with_settings(lab: &Lab, capacity_bps: u64, settings: &str) -> Self {
+        let network = Self::listening("127.0.0.1:0", capacity_bps, Some(settings));
         network.control(lab.url());
         network
     }
 
     /// A new one that drives nothing.
     pub(crate) fn without_controller(capacity_bps: u64) -> Self {
-        Self::listening("127.0.0.1:0", capacity_bps)
+        Self::listening("127.0.0.1:0", capacity_bps, None)
     }
 
-    fn listening(address: &str, capacity_bps: u64) -> Self {
+    fn listening(address: &str, capacity_bps: u64, settings: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Hosts of the lab reach it, and nobody else does.
         let data = folder.path().to_str().unwrap();
-        let service = Running::start_at(address, &["--data", data, "--insecure-no-authentication"]);
+        let file = folder.path().join("watermaster.toml");
+        let mut words = vec!["--data", data, "--insecure-no-authentication"];
+        if let Some(settings) = settings {
+            std::fs::write(&file, settings).unwrap();
+            words.extend(["--config", file.to_str().unwrap()]);
+        }
+        let service = Running::start_at(address, &words);
         let network = Self { service: Some(service), folder };
         let ring = RING_FILE.replace(&RING_BPS.to_string(), &capacity_bps.to_string());
         network.put_topology(&ring);

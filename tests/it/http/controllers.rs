@@ -16,6 +16,7 @@ mod damage;
 mod links;
 mod refused;
 mod settings;
+mod splits;
 mod traffic;
 
 /// Four switches in a ring, a host at port 1 of each.

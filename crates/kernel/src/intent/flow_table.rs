@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::action::Action;
 use super::datapath::{Dpid, PortNo};
 use super::group::Group;
 use super::meter::Meter;
 use super::numbering::{Numbering, RuleSettings};
-use super::rule::{Action, Cookie, Match, Rule, RuleKey, RuleStep, TABLE};
+use super::rule::{Cookie, Match, Rule, RuleKey, RuleStep, TABLE};
 use super::switch_ids::{GroupId, MeterId, MplsLabel};
 use crate::id::AllocationId;
 

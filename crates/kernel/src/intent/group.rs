@@ -2,8 +2,8 @@
 //! protected path another way by itself, before anything else has heard of it; by one of the type select it divides the
 //! packets of one flow among several paths.
 
+use super::action::Action;
 use super::datapath::PortNo;
-use super::rule::Action;
 use super::switch_ids::{GroupId, MplsLabel};
 
 /// A group. It has no cookie; this service's are those with an id of its range.
@@ -70,7 +70,11 @@ impl Group {
 
     /// Whether it is of a form that this service makes.
     pub fn is_of_our_form(&self) -> bool {
-        self.ways != Ways::Other
+        match &self.ways {
+            Ways::Failover { .. } => true,
+            Ways::Split(buckets) => !buckets.is_empty() && buckets.iter().all(|bucket| bucket.label().is_some()),
+            Ways::Other => false,
+        }
     }
 
     /// The ports that packets leave by.

@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::action::IpFamily;
 use super::datapath::Dpid;
 use super::lsp_rules::RANKS;
-use super::rule::{IpFamily, IpMatch};
+use super::rule::IpMatch;
 use crate::allocation::IpPrefix;
 use crate::id::AllocationId;
 

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::action::{Action, IpFamily};
 use super::datapath::{Dpid, PortNo};
 use super::failover_rules::Failover;
 use super::group::{Group, Ways};
 use super::numbering::{PathNumbers, RuleSettings};
-use super::rule::{Action, IpFamily, IpMatch, Match, Rule, RuleKey, TABLE};
+use super::rule::{IpMatch, Match, Rule, RuleKey, TABLE};
 use super::split::{Entry, Part};
 use super::switch_ids::{GroupId, MeterId, MplsLabel};
 use crate::allocation::{Allocation, Demand, Flow, IpPrefix, Ipv4Prefix, Ipv6Prefix, Owner};

@@ -6,6 +6,7 @@
 
 mod datapath;
 mod switch_ids;
+mod action;
 mod group;
 mod meter;
 mod rule;
@@ -29,6 +30,7 @@ mod damage;
 #[cfg(test)]
 mod tests;
 
+pub use action::{Action, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, IpFamily};
 pub use damage::{Damage, DamagedPart};
 pub use datapath::{Dpid, PortNo};
 pub use diff::{DiffStage, Task, diff};
@@ -41,9 +43,6 @@ pub use lsp_rules::{NoRules, dscp, traffic_class};
 pub use meter::{BURST_MAX_MS, Meter, MeterSettings};
 pub use numbering::{HEAD_PRIORITIES, Numbering, NumberingError, RuleSettings};
 pub use plan::RulePlan;
-pub use rule::{
-    Action, Cookie, CookieFilter, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, IpFamily, IpMatch, Match, Rule,
-    RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE,
-};
+pub use rule::{Cookie, CookieFilter, IpMatch, Match, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE};
 pub use switch_ids::{GroupId, LABEL_MAX, METER_MAX, MeterId, MplsLabel};
 pub use work_queue::Agenda;

@@ -125,6 +125,15 @@ impl RulePlan {
         self.paths.contains_key(&return_id(id))
     }
 
+    /// Whether an allocation's packets are divided among its path and others: they may leave by the rules of another.
+    pub fn is_split(&self, id: AllocationId) -> bool {
+        self.paths.get(&id).is_some_and(|path| match &path.entry {
+            Some(Entry::Own { parts, .. }) => !parts.is_empty(),
+            Some(Entry::By(_)) => true,
+            None => false,
+        })
+    }
+
     /// The path of an allocation, and its return where it has one.
     fn ways(&self, id: AllocationId) -> impl Iterator<Item = &Path> {
         self.paths.get(&id).into_iter().chain(self.paths.get(&return_id(id)))

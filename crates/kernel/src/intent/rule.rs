@@ -7,6 +7,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::action::{Action, IpFamily};
 use super::datapath::PortNo;
 use super::group::Group;
 use super::meter::Meter;
@@ -16,12 +17,6 @@ use crate::id::AllocationId;
 
 /// The table of all rules of this service.
 pub const TABLE: u8 = 0;
-/// The EtherType of IPv4.
-pub const ETHERTYPE_IPV4: u16 = 0x0800;
-/// The EtherType of IPv6.
-pub const ETHERTYPE_IPV6: u16 = 0x86DD;
-/// The EtherType of MPLS unicast (RFC 3032 §5).
-pub const ETHERTYPE_MPLS: u16 = 0x8847;
 
 /// The path that a rule serves: 8 bits of tag, 8 of the term in which it was written, 8 of epoch, 40 of allocation id. All hops
 /// of one path carry the same, but for the term.
@@ -170,26 +165,6 @@ pub enum Match {
     },
 }
 
-/// The version of IP.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub enum IpFamily {
-    /// IPv4.
-    #[default]
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl IpFamily {
-    /// The EtherType of its packets.
-    pub const fn ethertype(self) -> u16 {
-        match self {
-            Self::V4 => ETHERTYPE_IPV4,
-            Self::V6 => ETHERTYPE_IPV6,
-        }
-    }
-}
-
 /// IP packets: absent parts match anything. A driver adds the EtherType.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct IpMatch {
@@ -209,31 +184,6 @@ pub struct IpMatch {
     pub ip_proto: Option<u8>,
     /// TCP or UDP destination port; then `ip_proto` is one of these two.
     pub l4_dst: Option<u16>,
-}
-
-/// What is done with a packet.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Action {
-    /// Police it. Always first.
-    Meter(MeterId),
-    /// Write the DiffServ code point of the IP header (RFC 2474), before a label is pushed.
-    SetDscp(u8),
-    /// Push an MPLS header ([`ETHERTYPE_MPLS`]).
-    PushMpls,
-    /// Write the label of the outermost MPLS header.
-    SetLabel(MplsLabel),
-    /// Write its traffic class (RFC 5462).
-    SetTrafficClass(u8),
-    /// Pop the outermost MPLS header; what is under it is IP of this version.
-    PopMpls(IpFamily),
-    /// Put it into this queue of the port that it is sent out of.
-    SetQueue(u32),
-    /// Send it out.
-    Output(PortNo),
-    /// Send it out as a group says. Last.
-    Group(GroupId),
-    /// An action that this service never writes, as the driver read it.
-    Opaque(Box<str>),
 }
 
 /// A change on one switch.

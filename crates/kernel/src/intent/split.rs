@@ -4,8 +4,8 @@
 //!
 //! What must stay true: the weights follow from the bandwidths, and so coarsely that few of their changes change the group.
 
+use super::action::Action;
 use super::group::Bucket;
-use super::rule::Action;
 use crate::id::AllocationId;
 use crate::units::Bandwidth;
 

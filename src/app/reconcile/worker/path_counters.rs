@@ -101,8 +101,9 @@ impl Worker {
         Ok(())
     }
 
-    /// The allocations that come after those of the last time and whose rules are held, with their ends. The cookies of a
-    /// bidirectional one are of both directions, so that its packets are not compared.
+    /// The allocations that come after those of the last time and whose rules are held, with their ends. Packets are not compared
+    /// where more than one path is counted: the cookies of a bidirectional one are of both directions, and of a flow that is
+    /// split the first counts what enters for all.
     fn next_paths(&mut self) -> Vec<(AllocationId, Dpid, Dpid)> {
         let after = self.counters.last;
         let path = |id: AllocationId| {
@@ -110,8 +111,8 @@ impl Worker {
             let ingress = switches.next()?;
             let is_known = |dpid: &Dpid| self.seen.contains_key(dpid) && !self.doubtful.contains(dpid);
             let egress = switches.last()?;
-            (is_known(&ingress) && is_known(&egress) && self.plan.has(id) && !self.plan.has_return(id))
-                .then_some((id, ingress, egress))
+            let is_alone = self.plan.has(id) && !self.plan.has_return(id) && !self.plan.is_split(id);
+            (is_known(&ingress) && is_known(&egress) && is_alone).then_some((id, ingress, egress))
         };
         let next: Vec<_> = self.plan.paths_after(after).filter_map(path).take(AT_ONCE).collect();
         self.counters.last = next.last().map(|(id, _, _)| *id);

@@ -26,7 +26,8 @@ fn packets_are_split_by_what_is_reserved() {
     }
     for id in [3, 4] {
         assert_eq!(plan.why_not(AllocationId(id)), None);
-        assert!(plan.has(AllocationId(id)) && plan.is_held(AllocationId(id), &tables));
+        let id = AllocationId(id);
+        assert!(plan.has(id) && plan.is_held(id, &tables) && plan.is_split(id));
     }
     let mut without_group = tables.clone();
     without_group.get_mut(&dpid).unwrap().apply_step(&RuleStep::DeleteGroup(group));
@@ -52,6 +53,7 @@ fn a_second_path_is_there_before_packets_are_split() {
     set(&mut plan, &part(4, FLOW, &[0, 3, 2], 1_000_000), 0);
     plan.remove(AllocationId(4));
     assert_eq!(plan.arrange(), [AllocationId(3)]);
+    assert!(!plan.is_split(AllocationId(3)));
     let back = [(Prepare, 1), (Move, 1), (Clear, 3), (Clear, 4), (Discard, 1)];
     assert_eq!(stages(&plan, &both), back);
     assert_eq!(known(plan.tables()), alone);

@@ -1,0 +1,86 @@
+//! Flows of aggregators over several paths at switches: one rule at the ingress and a group for all of them.
+
+use super::*;
+use api::instant::Instant as Time;
+use kernel::scheduler::SchedulerSettings;
+use watermaster::app::{AppOptions, SchedulerOptions};
+
+/// A service that splits flows over two paths where a controller drives the switches.
+async fn splitting(network: &Simulated, max_paths_on_switches: u32) -> TestService {
+    let settings = SchedulerSettings { max_paths_on_switches, ..SchedulerSettings::default() };
+    let scheduler = SchedulerOptions { settings, ..SchedulerOptions::default() };
+    let options = AppOptions { driver_factory: driving(network), scheduler, ..AppOptions::default() };
+    let service = TestService::open_with(tempfile::tempdir().unwrap(), options).await;
+    assert_eq!(service.send("PUT", "/v1/topologies/ring", &[], RING).await.status, 201);
+    assert_eq!(control(&service).await.status, 201);
+    service
+}
+
+/// The allocations of the level of a report.
+async fn report(service: &TestService, ahead_ms: u64, arrival_bps: u64) -> (u64, Vec<String>) {
+    let body = json!({"node": "s1", "address": "10.0.0.1", "at": json!(Time(service.app.now().0 + ahead_ms)),
+        "levels": [{"qos_level": 0, "subscribers": 1, "buffer_bytes": 0, "buffer_capacity_bytes": 1_000_000,
+            "arrival_bps": arrival_bps, "dropped": 0}],
+        "topics": [{"topic": "plant/film", "qos_level": 0, "arrival_bps": arrival_bps,
+            "subscribers": [{"consumer": "one", "node": "s3", "address": "10.0.0.3", "port": 8_080}]}]});
+    let answer = service.send("PUT", "/v1/aggregators/ag/metadata", &[], body.to_string()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let level = &answer.json()["levels"][0];
+    let ids = level["allocations"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect();
+    (level["rate_bps"].as_u64().unwrap(), ids)
+}
+
+#[tokio::test]
+async fn a_flow_over_two_paths_is_split_by_a_group() {
+    let network = network(Faults::default());
+    let service = splitting(&network, 2).await;
+    let (rate_bps, ids) = report(&service, 0, 150_000_000).await;
+    assert!(rate_bps >= 150_000_000 && ids.len() == 2, "{rate_bps} {ids:?}");
+    for id in &ids {
+        active(&service, id).await;
+    }
+    let heads = || network.rules_held(Dpid(1)).iter().filter(|rule| matches!(rule.place.matches, Match::Ip(_))).count();
+    let groups = || [1, 2, 3, 4].map(|dpid| network.groups_held(Dpid(dpid)).len());
+    calm(&service).await;
+    assert_eq!((heads(), groups()), (1, [1, 0, 0, 0]));
+    let group = network.groups_held(Dpid(1))[0].clone();
+    assert_eq!(group.ports().len(), 2);
+    assert_eq!(network.meters_held(Dpid(1))[0].rate_kbps, u32::try_from(rate_bps.div_ceil(1_000)).unwrap());
+
+    // What is deleted at the switch is there again.
+    network.delete_group_directly(Dpid(1), group.id);
+    eventually("the group and the rule are there again", || {
+        heads() == 1 && network.groups_held(Dpid(1)) == [group.clone()]
+    })
+    .await;
+    // Without need for two paths there is one.
+    let (_, ids) = report(&service, 1, 10_000_000).await;
+    assert_eq!(ids.len(), 1);
+    eventually("one path is left", || groups() == [0; 4] && heads() == 1).await;
+    calm(&service).await;
+    assert_eq!(held(&network), (3, 1));
+    service.close().await;
+}
+
+#[tokio::test]
+async fn a_switch_without_groups_has_the_first_path_alone() {
+    let network = network(Faults::default());
+    network.refuse_groups(Dpid(1));
+    let service = splitting(&network, 2).await;
+    let (_, ids) = report(&service, 0, 150_000_000).await;
+    assert_eq!(ids.len(), 2);
+    active(&service, &ids[0]).await;
+    let other = until(&service, &format!("/v1/allocations/{}", ids[1]), |seen| seen["reason"].is_string()).await;
+    let why = format!("allocation {} has the same flow", ids[0]);
+    assert!(other["reason"].as_str().unwrap().contains(&why), "{other}");
+    service.close().await;
+}
+
+#[tokio::test]
+async fn by_default_switches_have_one_path_a_flow() {
+    let network = network(Faults::default());
+    let service = splitting(&network, SchedulerSettings::default().max_paths_on_switches).await;
+    let (rate_bps, ids) = report(&service, 0, 150_000_000).await;
+    assert!(rate_bps <= 100_000_000 && ids.len() == 1, "{rate_bps} {ids:?}");
+    service.close().await;
+}
