@@ -135,8 +135,15 @@ impl Dispatcher {
             }
             self.pending.remove(&key);
             self.lowerable.remove(&key);
+            self.adjustment.withdraw(key);
         }
         self.news.insert(known.ix);
+    }
+
+    /// Whether the reservation of a path is as this allocation says.
+    pub(super) fn has_reservation(&mut self, key: PathKey, allocation: Option<&Arc<Allocation>>) -> bool {
+        let holding = self.path(key).and_then(|(_, path)| path.holding.as_ref());
+        holding == allocation.map(|allocation| Reservation::of(allocation)).as_ref()
     }
 
     /// Sets the reservation of a path.
@@ -156,11 +163,10 @@ impl Dispatcher {
             self.holders.remove(&old.id);
         }
         if let Some(allocation) = allocation {
-            let links = Arc::clone(&allocation.path);
-            let (id, bandwidth) = (allocation.id, allocation.demand.bandwidth);
-            let holding = Reservation { id, bandwidth, path: Arc::clone(&links) };
+            let holding = Reservation::of(allocation);
+            let links = Arc::clone(&holding.path);
             net.hold(level, &holding);
-            self.holders.insert(id, key);
+            self.holders.insert(holding.id, key);
             path.holding = Some(holding);
             let before = std::mem::replace(&mut path.links, links);
             // Where it is that of another path, which is not reserved, they change places.

@@ -128,10 +128,11 @@ impl Net {
         self.model.model.has_class(level.class_type())
     }
 
-    /// Whether so much more could be reserved on a link without victims.
-    pub(super) fn has_room(&self, link: LinkIx, more: u64) -> bool {
-        let own_bps = self.own_bps.get(link.at()).map_or(0, sum);
-        own_bps.saturating_add(more) <= self.planner.capacity(link).as_bps()
+    /// Whether so much more could be reserved on a link without victims, by level.
+    pub(super) fn has_room(&self, link: LinkIx, more_bps: &[u64; LEVELS]) -> bool {
+        let mut own_bps = self.own_bps.get(link.at()).copied().unwrap_or_default();
+        own_bps.iter_mut().zip(more_bps).for_each(|(own_bps, more_bps)| *own_bps = own_bps.saturating_add(*more_bps));
+        sum(&own_bps) <= self.planner.capacity(link).as_bps() && self.planner.admits(link, &own_bps)
     }
 
     fn each(&mut self, level: QosLevel, holding: &Reservation, change: impl Fn(u64, u64) -> u64) {
