@@ -25,14 +25,6 @@ pub(super) struct Adjustment {
 }
 
 impl Adjustment {
-    pub(super) fn is_empty(&self) -> bool {
-        self.postponed.is_empty()
-    }
-
-    pub(super) fn postponed(&self) -> &BTreeSet<PathKey> {
-        &self.postponed
-    }
-
     /// Begins an adjustment, whether it is due or not.
     pub(super) fn open(&mut self) {
         self.is_open = true;
@@ -79,16 +71,12 @@ impl Dispatcher {
             let what = next_move(path.granted(), path.aim(), &self.settings);
             let is_asked = !matches!(what, Move::Keep | Move::LowerIfNeeded);
             let waits = is_asked && !self.adjustment.is_open && known.changes_little(key.flow);
-            self.lowerable.remove(&key);
             self.adjustment.withdraw(key);
-            match what {
-                Move::Keep => {}
-                Move::LowerIfNeeded => drop(self.lowerable.insert(key)),
-                _ if waits => drop(self.adjustment.postponed.insert(key)),
-                _ => {
-                    flows_at_once.insert(key.flow);
-                    self.pending.insert(key);
-                }
+            if waits {
+                self.adjustment.postponed.insert(key);
+            } else if is_asked {
+                flows_at_once.insert(key.flow);
+                self.pending.insert(key);
             }
         }
         for flow in flows_at_once {

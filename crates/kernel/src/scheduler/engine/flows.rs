@@ -125,7 +125,7 @@ impl Dispatcher {
             let key = PathKey { flow: key, path: at };
             if let Some(holding) = path.holding {
                 if let Some(net) = &mut net {
-                    net.drop(place.0, &holding);
+                    net.drop(key, &holding);
                 }
                 self.holders.remove(&holding.id);
                 self.discarded.insert(holding.id);
@@ -134,7 +134,6 @@ impl Dispatcher {
                 self.retries.remove(&(refused.until, key));
             }
             self.pending.remove(&key);
-            self.lowerable.remove(&key);
             self.adjustment.withdraw(key);
         }
         self.news.insert(known.ix);
@@ -159,13 +158,13 @@ impl Dispatcher {
         }
         let Some(path) = flow.paths.get_mut(usize::from(key.path)) else { return };
         if let Some(old) = path.holding.take() {
-            net.drop(level, &old);
+            net.drop(key, &old);
             self.holders.remove(&old.id);
         }
         if let Some(allocation) = allocation {
             let holding = Reservation::of(allocation);
             let links = Arc::clone(&holding.path);
-            net.hold(level, &holding);
+            net.hold(key, &holding);
             self.holders.insert(holding.id, key);
             path.holding = Some(holding);
             let before = std::mem::replace(&mut path.links, links);

@@ -109,8 +109,6 @@ pub struct Dispatcher {
     retries: BTreeSet<(Millis, PathKey)>,
     /// Paths whose reservation may differ from the plan.
     pending: BTreeSet<PathKey>,
-    /// Paths whose reservation is above the plan, within the hysteresis.
-    lowerable: BTreeSet<PathKey>,
     /// Small changes, and when they are made.
     adjustment: Adjustment,
     /// The links of denied requests, until reservations above the plan were looked for there.
@@ -172,7 +170,6 @@ impl Dispatcher {
             falls: BTreeSet::new(),
             retries: BTreeSet::new(),
             pending: BTreeSet::new(),
-            lowerable: BTreeSet::new(),
             adjustment: Adjustment::default(),
             denied_on: ScarceLinks::default(),
             holders: BTreeMap::new(),

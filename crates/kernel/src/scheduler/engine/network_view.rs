@@ -2,6 +2,7 @@
 //! must stay true: a link has what may be reserved on it, less what other clients have booked; measured load beyond the
 //! bookings is not given away.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::aggregator::{Reservation, SchedulerFlow};
@@ -12,7 +13,7 @@ use crate::id::{LinkIx, Name, NodeIx};
 use crate::path::{self, Constraints, Metric, Query, Workspace};
 use crate::policy::BandwidthModel;
 use crate::scheduler::alternative_paths::{AlternativeQuery, add_alternatives};
-use crate::scheduler::{ClassBounds, FlowKey, LEVELS, Planner, QosLevel, SchedulerSettings};
+use crate::scheduler::{ClassBounds, FlowKey, LEVELS, PathKey, Planner, QosLevel, SchedulerSettings};
 use crate::state::{Network, State};
 use crate::topology::{Link, LinkState, Topology};
 use crate::units::Bandwidth;
@@ -28,6 +29,8 @@ pub(super) struct Net {
     has_controller: bool,
     /// The scheduler's own reservations on each link, by level.
     own_bps: Vec<[u64; LEVELS]>,
+    /// By link, the paths whose reservation is on it.
+    holders: Vec<BTreeSet<PathKey>>,
     /// The bookings of each link at its last measurement.
     booked_bps: Vec<u64>,
 }
@@ -54,6 +57,7 @@ impl Net {
         });
         let planner = Planner::under_model(settings.clone(), &capacities, bounds.collect());
         let (own_bps, booked_bps) = (vec![none; topology.link_count()], vec![0; topology.link_count()]);
+        let holders = vec![BTreeSet::new(); topology.link_count()];
         let metric = path_metric(&network.model().policy, &Constraints::default());
         let paths_max = settings.paths_max();
         Self {
@@ -64,6 +68,7 @@ impl Net {
             topology,
             model: Arc::clone(network.model()),
             own_bps,
+            holders,
             booked_bps,
         }
     }
@@ -115,12 +120,22 @@ impl Net {
         }
     }
 
-    pub(super) fn hold(&mut self, level: QosLevel, holding: &Reservation) {
-        self.each(level, holding, |own_bps, bps| own_bps.saturating_add(bps));
+    pub(super) fn hold(&mut self, key: PathKey, holding: &Reservation) {
+        self.each(key, holding, |own_bps, bps| own_bps.saturating_add(bps));
+        for link in holding.path.iter() {
+            self.holders.get_mut(link.at()).map(|holders| holders.insert(key));
+        }
     }
 
-    pub(super) fn drop(&mut self, level: QosLevel, holding: &Reservation) {
-        self.each(level, holding, u64::saturating_sub);
+    pub(super) fn drop(&mut self, key: PathKey, holding: &Reservation) {
+        self.each(key, holding, u64::saturating_sub);
+        for link in holding.path.iter() {
+            self.holders.get_mut(link.at()).map(|holders| holders.remove(&key));
+        }
+    }
+
+    pub(super) fn holders_on(&self, link: LinkIx) -> impl Iterator<Item = PathKey> {
+        self.holders.get(link.at()).into_iter().flatten().copied()
     }
 
     /// Whether the bandwidth model has the class type of a level.
@@ -135,10 +150,10 @@ impl Net {
         sum(&own_bps) <= self.planner.capacity(link).as_bps() && self.planner.admits(link, &own_bps)
     }
 
-    fn each(&mut self, level: QosLevel, holding: &Reservation, change: impl Fn(u64, u64) -> u64) {
+    fn each(&mut self, key: PathKey, holding: &Reservation, change: impl Fn(u64, u64) -> u64) {
         for link in holding.path.iter() {
             if let Some(own_bps) = self.own_bps.get_mut(link.at()) {
-                let own_bps = &mut own_bps[level.at()];
+                let own_bps = &mut own_bps[key.flow.level.at()];
                 *own_bps = change(*own_bps, holding.bandwidth.as_bps());
             }
         }

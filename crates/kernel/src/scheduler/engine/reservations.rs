@@ -3,7 +3,6 @@
 //! before its backoff is over, and each backoff is longer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::aggregator::{AggregatorState, Backoff, FlowPath};
 use super::{Dispatcher, named};
@@ -72,8 +71,10 @@ impl Dispatcher {
         self.sort_pending();
         self.adjust_when_due(now);
         let scarce = self.scarce_links();
-        let givers = self.givers(&scarce);
-        self.pending.extend(givers);
+        for (name, links) in &scarce {
+            let givers: Vec<_> = self.givers(name, links).collect();
+            self.pending.extend(givers);
+        }
         let asks = self.commands();
         if asks.is_empty() {
             self.adjustment.close(now);
@@ -104,18 +105,12 @@ impl Dispatcher {
         scarce
     }
 
-    /// The paths over scarce links whose reservation is above the plan. They do not wait: what waits for them cannot rise before.
-    fn givers(&self, scarce: &ScarceLinks) -> Vec<PathKey> {
-        if scarce.is_empty() {
-            return vec![];
-        }
-        let gives = |key: &&PathKey| {
-            let Some((known, path)) = self.known_path(**key) else { return false };
-            let scarce = scarce.get(&known.topology);
-            path.granted() > path.aim()
-                && scarce.is_some_and(|scarce| path.links.iter().any(|link| scarce.contains(link)))
-        };
-        self.lowerable.iter().chain(self.adjustment.postponed()).filter(gives).copied().collect()
+    /// The paths over some links whose reservation is above the plan, within the hysteresis or until the next adjustment. They do
+    /// not wait where another needs the bandwidth at once: it would be denied, or would preempt them.
+    fn givers(&self, name: &Name, links: &BTreeSet<LinkIx>) -> impl Iterator<Item = PathKey> {
+        let net = self.nets.get(name);
+        let holders = links.iter().flat_map(move |link| net.into_iter().flat_map(|net| net.holders_on(*link)));
+        holders.filter(|key| self.known_path(*key).is_some_and(|(_, path)| path.granted() > path.aim()))
     }
 
     /// Applies the outcome of a command.
@@ -146,7 +141,6 @@ impl Dispatcher {
 
     fn clear_pending(&mut self, key: PathKey) {
         self.pending.remove(&key);
-        self.lowerable.remove(&key);
         self.adjustment.withdraw(key);
     }
 
@@ -217,15 +211,15 @@ impl Dispatcher {
     /// backs off. The other paths of the flow go on.
     fn on_denied(&mut self, key: PathKey, largest: Bandwidth, now: Millis) {
         self.pending.remove(&key);
-        let may_have_room = !self.lowerable.is_empty() || !self.adjustment.is_empty();
         // What follows from a denial does not wait.
         self.adjustment.open();
         let settings = self.settings.clone();
-        let Some((id, path)) = self.path(key) else { return };
-        if !std::mem::replace(&mut path.awaits_room, may_have_room) && may_have_room {
-            let (id, links) = (id.clone(), Arc::clone(&path.links));
-            let Some(known) = self.aggregators.get(&id) else { return };
-            self.denied_on.entry(known.topology.clone()).or_default().extend(links.iter());
+        let Some((known, path)) = self.known_path(key) else { return };
+        let (name, links) = (known.topology.clone(), path.links.iter().copied().collect());
+        let has_givers = self.givers(&name, &links).next().is_some();
+        let Some((_, path)) = self.path(key) else { return };
+        if has_givers && !std::mem::replace(&mut path.awaits_room, true) {
+            self.denied_on.entry(name).or_default().extend(links);
             self.pending.insert(key);
             return;
         }
