@@ -241,7 +241,7 @@ impl Day {
     /// All that the scheduler asks for.
     fn settle(&mut self) {
         loop {
-            let asks = self.dispatcher.next_commands();
+            let asks = self.dispatcher.next_commands(self.now);
             if asks.is_empty() {
                 break;
             }

@@ -5,6 +5,7 @@ mod commodities;
 mod dispatch;
 mod models;
 mod multipath;
+mod noise;
 mod optimum;
 mod promises;
 #[path = "rates/tenants.rs"]

@@ -265,7 +265,8 @@ impl SchedulerTask {
                 break;
             }
             let started = Instant::now();
-            let asks = self.dispatcher.next_commands();
+            let now = self.take_in_clock();
+            let asks = self.dispatcher.next_commands(now);
             self.board.plans.record(trigger, started.elapsed());
             if asks.is_empty() {
                 self.backoff.reset();

@@ -25,6 +25,8 @@ pub(super) struct World {
     dispatcher: Dispatcher,
     now: Millis,
     commands: usize,
+    denials: usize,
+    preemptions: usize,
     displaced: Vec<AllocationId>,
 }
 
@@ -36,7 +38,7 @@ impl World {
     pub(super) fn new(links: &[(&str, u64)], settings: SchedulerSettings) -> Self {
         let (state, now) = (State::new(), Millis(1_000_000));
         let dispatcher = Dispatcher::new(settings, None, &state, now);
-        let mut world = Self { state, dispatcher, now, commands: 0, displaced: vec![] };
+        let mut world = Self { state, dispatcher, now, commands: 0, denials: 0, preemptions: 0, displaced: vec![] };
         world.carry_out(&Command::PutTopology {
             name: name("net"),
             topology: Arc::new(network(links)),
@@ -80,6 +82,11 @@ impl World {
         self.commands
     }
 
+    /// How many of them were denied, and how many allocations lost their place by them.
+    pub(super) fn setbacks(&self) -> (usize, usize) {
+        (self.denials, self.preemptions)
+    }
+
     pub(super) fn view(&self, id: &str) -> AggregatorView {
         self.dispatcher.view(&name(id)).unwrap()
     }
@@ -104,16 +111,18 @@ impl World {
     /// Everything that the scheduler wants.
     fn settle(&mut self) {
         for _ in 0..20 {
-            let asks = self.dispatcher.next_commands();
+            let asks = self.dispatcher.next_commands(self.now);
             if asks.is_empty() {
                 return self.dispatcher.take_changed(self.now).clear();
             }
             for ask in asks {
                 self.commands += 1;
                 let answer = self.carry_out(&ask.command);
+                self.denials += usize::from(matches!(answer, GrantOutcome::Denied { .. }));
                 self.dispatcher.apply_outcome(ask.asked, answer, &self.state, self.now);
             }
             let displaced = std::mem::take(&mut self.displaced);
+            self.preemptions += displaced.len();
             self.dispatcher.sync(&self.state, &displaced);
         }
         panic!("it never rests");
@@ -129,6 +138,15 @@ impl World {
         self.now = Millis(self.now.0 + ms);
         self.dispatcher.tick(&self.state, self.now);
         self.settle();
+    }
+
+    /// Time passes, and the scheduler is woken when it asks to be and not otherwise.
+    pub(super) fn pass_by_deadlines(&mut self, ms: u64) {
+        let end = Millis(self.now.0 + ms);
+        while let Some(at) = self.dispatcher.next_deadline().filter(|at| *at <= end) {
+            self.pass(at.0.saturating_sub(self.now.0));
+        }
+        self.now = end;
     }
 
     pub(super) fn metadata(&self, node: &str, arrivals: &[(u8, u64, &str)]) -> Metadata {
@@ -364,6 +382,10 @@ fn a_change_elsewhere_costs_no_rate() {
         for id in ids {
             let metadata = world.metadata("a", &[(1, 2 * MBPS + 400_000, "b")]);
             world.report(id, metadata).unwrap();
+        }
+        // A fifth more waits for an adjustment.
+        world.pass(1_000);
+        for id in ids {
             assert!(world.rate(id, 1) >= 2 * MBPS + 400_000, "{id}: {}", world.rate(id, 1));
         }
         world.check(&ids);

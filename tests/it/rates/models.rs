@@ -20,7 +20,7 @@ fn world(kind: ModelKind) -> World {
     world
 }
 
-fn model(kind: ModelKind) -> BandwidthModel {
+pub(super) fn model(kind: ModelKind) -> BandwidthModel {
     let class = |(class, ppm): (u8, u32)| ClassConfig {
         class_type: ClassType::new(class).unwrap(),
         share: Share::from_ppm(ppm).unwrap(),
@@ -32,7 +32,7 @@ fn model(kind: ModelKind) -> BandwidthModel {
     BandwidthModel::uniform(Model::new(kind, classes, vec![]).unwrap())
 }
 
-fn set_model(world: &mut World, model: BandwidthModel) {
+pub(super) fn set_model(world: &mut World, model: BandwidthModel) {
     world.carry_out(&Command::SetModel {
         topology: name("net"),
         model: Arc::new(model),

@@ -61,6 +61,16 @@ impl ClassBounds {
         self.bounds.reservable(class, limit.saturating_sub(others[class]))
     }
 
+    /// Whether a book with so much of each level, beside what other clients have, is within the limits of the levels.
+    pub(super) fn admits(&self, levels_bps: &[u64; LEVELS]) -> bool {
+        let Some(mut used) = self.others else { return true };
+        for (class, bps) in levels_bps.iter().enumerate() {
+            let booked = self.bounds.booked_in(class, Bandwidth::saturating_from_bps(*bps));
+            used[class] = used[class].saturating_add(booked);
+        }
+        (0..LEVELS).all(|class| used[class] <= self.bounds.limit(&used, class))
+    }
+
     /// The levels in whose limit a rate of `level` beyond its first piece counts. A class above another that exceeds its
     /// share takes from what the lower one may borrow; a lower one never takes from a higher. The lowest doll of RDM, and
     /// every limit of ATCS, is the link itself.

@@ -1,5 +1,5 @@
-//! Hysteresis, lease and backoff: which changes of a planned rate are worth a reservation, and what the time since the
-//! last report costs. Pure rules over the granted rate, the planned rate and two instants.
+//! Hysteresis, lease and backoff: which changes of a planned rate are worth a reservation, and which of them at once; and what
+//! the time since the last report costs. Pure rules over the granted rate, the planned rate and two instants.
 
 use super::settings::SchedulerSettings;
 use crate::units::{Bandwidth, Millis};
@@ -39,6 +39,16 @@ pub fn next_move(granted: Bandwidth, planned: Bandwidth, settings: &SchedulerSet
     }
     let more = planned.saturating_sub(granted);
     if more.as_bps() < settings.raise_by.of(granted.as_bps()) { Move::Keep } else { Move::Raise }
+}
+
+/// A change by less than one in so many of the larger rate is small: demands that waver by a tenth either way are 18 % of the
+/// larger one apart, and rates lag behind by what the hysteresis keeps.
+const SMALL_PARTS: u64 = 4;
+
+/// Whether a change of what a flow is granted in all may wait. The first bandwidth and the release of all may not.
+pub fn is_small(granted: Bandwidth, planned: Bandwidth) -> bool {
+    let (less, more) = (granted.min(planned), granted.max(planned));
+    !less.is_zero() && more.saturating_sub(less).as_bps() < more.as_bps() / SMALL_PARTS
 }
 
 /// The age of an aggregator's last report, in leases.
@@ -89,6 +99,15 @@ mod tests {
         assert_eq!((next(0, 0), next(0, 5), next(5, 0)), (Move::Keep, Move::Ask, Move::Release));
         assert_eq!((next(1_000, 1_000), next(1_000, 1_029), next(1_000, 1_030)), (Move::Keep, Move::Keep, Move::Raise));
         assert_eq!((next(1_000, 901), next(1_000, 900)), (Move::LowerIfNeeded, Move::Lower));
+    }
+
+    #[test]
+    fn what_noise_does_is_small() {
+        let is_small = |granted, planned| {
+            is_small(Bandwidth::saturating_from_bps(granted), Bandwidth::saturating_from_bps(planned))
+        };
+        assert_eq!([(900, 1_100), (1_100, 900), (751, 1_000)].map(|(one, other)| is_small(one, other)), [true; 3]);
+        assert_eq!([(750, 1_000), (1_000, 750), (0, 9), (9, 0)].map(|(one, other)| is_small(one, other)), [false; 4]);
     }
 
     #[test]

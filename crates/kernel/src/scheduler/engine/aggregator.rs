@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::allocation::Flow as Packets;
+use crate::allocation::{Allocation, Flow as Packets};
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
-use crate::scheduler::hysteresis::LeaseState;
+use crate::scheduler::hysteresis::{LeaseState, is_small};
 use crate::scheduler::report::Metadata;
-use crate::scheduler::{AggregatorIx, FlowDemand, FlowRate, LEVELS, PathKey, QosLevel, SchedulerSettings, TenantShare};
+use crate::scheduler::{
+    AggregatorIx, FlowDemand, FlowKey, FlowRate, LEVELS, PathKey, QosLevel, SchedulerSettings, TenantShare,
+};
 use crate::units::{Bandwidth, Millis};
 
 /// The rates granted to an aggregator.
@@ -136,10 +138,12 @@ pub(super) struct FlowPath {
     pub(super) planned: FlowRate,
     pub(super) holding: Option<Reservation>,
     pub(super) refused: Option<Backoff>,
+    /// A request was denied, and is repeated once where reservations above the plan have given way.
+    pub(super) awaits_room: bool,
 }
 
 /// The reservation of a path.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Reservation {
     pub(super) id: AllocationId,
     pub(super) bandwidth: Bandwidth,
@@ -166,9 +170,15 @@ impl SchedulerFlow {
     }
 }
 
+impl Reservation {
+    pub(super) fn of(allocation: &Allocation) -> Self {
+        Self { id: allocation.id, bandwidth: allocation.demand.bandwidth, path: Arc::clone(&allocation.path) }
+    }
+}
+
 impl FlowPath {
     pub(super) fn new(links: Arc<[LinkIx]>) -> Self {
-        Self { links, planned: FlowRate::default(), holding: None, refused: None }
+        Self { links, planned: FlowRate::default(), holding: None, refused: None, awaits_room: false }
     }
 
     pub(super) fn granted(&self) -> Bandwidth {
@@ -240,6 +250,13 @@ impl AggregatorState {
 
     pub(super) fn path(&self, key: PathKey) -> Option<&FlowPath> {
         self.flows.get(&(key.flow.level, key.flow.egress))?.paths.get(usize::from(key.path))
+    }
+
+    /// Whether the rate of a flow over all paths changes so little that it waits for the next adjustment.
+    pub(super) fn changes_little(&self, flow: FlowKey) -> bool {
+        let Some(flow) = self.flows.get(&(flow.level, flow.egress)) else { return false };
+        let over_all = |each: fn(&FlowPath) -> Bandwidth| flow.paths.iter().map(each).fold(Bandwidth::ZERO, sum);
+        is_small(over_all(FlowPath::granted), over_all(FlowPath::aim))
     }
 
     fn unserved_cause(&self, level: QosLevel, has_class: bool) -> Option<UnservedCause> {

@@ -125,7 +125,7 @@ impl Dispatcher {
             let key = PathKey { flow: key, path: at };
             if let Some(holding) = path.holding {
                 if let Some(net) = &mut net {
-                    net.drop(place.0, &holding);
+                    net.drop(key, &holding);
                 }
                 self.holders.remove(&holding.id);
                 self.discarded.insert(holding.id);
@@ -134,9 +134,15 @@ impl Dispatcher {
                 self.retries.remove(&(refused.until, key));
             }
             self.pending.remove(&key);
-            self.lowerable.remove(&key);
+            self.adjustment.withdraw(key);
         }
         self.news.insert(known.ix);
+    }
+
+    /// Whether the reservation of a path is as this allocation says.
+    pub(super) fn has_reservation(&mut self, key: PathKey, allocation: Option<&Arc<Allocation>>) -> bool {
+        let holding = self.path(key).and_then(|(_, path)| path.holding.as_ref());
+        holding == allocation.map(|allocation| Reservation::of(allocation)).as_ref()
     }
 
     /// Sets the reservation of a path.
@@ -152,15 +158,14 @@ impl Dispatcher {
         }
         let Some(path) = flow.paths.get_mut(usize::from(key.path)) else { return };
         if let Some(old) = path.holding.take() {
-            net.drop(level, &old);
+            net.drop(key, &old);
             self.holders.remove(&old.id);
         }
         if let Some(allocation) = allocation {
-            let links = Arc::clone(&allocation.path);
-            let (id, bandwidth) = (allocation.id, allocation.demand.bandwidth);
-            let holding = Reservation { id, bandwidth, path: Arc::clone(&links) };
-            net.hold(level, &holding);
-            self.holders.insert(id, key);
+            let holding = Reservation::of(allocation);
+            let links = Arc::clone(&holding.path);
+            net.hold(key, &holding);
+            self.holders.insert(holding.id, key);
             path.holding = Some(holding);
             let before = std::mem::replace(&mut path.links, links);
             // Where it is that of another path, which is not reserved, they change places.

@@ -60,6 +60,7 @@ impl Dispatcher {
         self.retries = std::mem::take(&mut self.retries).into_iter().map(|(at, key)| (shifted(at), key)).collect();
         self.orphans_until = self.orphans_until.map(shifted);
         self.balanced_at = shifted(self.balanced_at);
+        self.adjustment.shift(shifted);
         for known in self.aggregators.values_mut() {
             known.heard_at = shifted(known.heard_at);
             // An aggregator's clock that is set back with this one does not make its reports old.
@@ -81,6 +82,7 @@ impl Dispatcher {
         let inside: Vec<Name> = inside.map(|(id, _)| id.clone()).collect();
         // All of them leave the old network before the first is in the new one, whose sums do not have their reservations.
         let held: Vec<_> = inside.into_iter().map(|id| (self.leave_revision(&id), id)).collect();
+        self.adjustment.open();
         self.nets.remove(name);
         if let Some(net) = Net::of(state, name, &self.settings) {
             self.nets.insert(name.clone(), net);

@@ -8,6 +8,7 @@
 mod aggregator;
 mod flows;
 mod reservations;
+mod adjustment;
 mod network_view;
 mod lease;
 mod rebalance;
@@ -20,8 +21,10 @@ pub use aggregator::{AggregatorView, Destination, GrantedLevel, GrantedPath, Gra
 pub use rebalance::REBALANCE_MS;
 pub use reservations::{ASKS_AT_ONCE_MAX, Ask, GrantOutcome, GrantPurpose};
 
+use adjustment::Adjustment;
 use aggregator::AggregatorState;
 use network_view::Net;
+use reservations::ScarceLinks;
 
 use super::hysteresis::LeaseState;
 use super::report::{AHEAD_MAX_MS, InvalidReport, Metadata};
@@ -106,10 +109,10 @@ pub struct Dispatcher {
     retries: BTreeSet<(Millis, PathKey)>,
     /// Paths whose reservation may differ from the plan.
     pending: BTreeSet<PathKey>,
-    /// Paths whose reservation is above the plan, within the hysteresis.
-    lowerable: BTreeSet<PathKey>,
-    /// Whether a request was refused for bandwidth that such paths may hold.
-    needs_room: bool,
+    /// Small changes, and when they are made.
+    adjustment: Adjustment,
+    /// The links of denied requests, until reservations above the plan were looked for there.
+    denied_on: ScarceLinks,
     holders: BTreeMap<AllocationId, PathKey>,
     /// Reservations to release.
     discarded: BTreeSet<AllocationId>,
@@ -167,8 +170,8 @@ impl Dispatcher {
             falls: BTreeSet::new(),
             retries: BTreeSet::new(),
             pending: BTreeSet::new(),
-            lowerable: BTreeSet::new(),
-            needs_room: false,
+            adjustment: Adjustment::default(),
+            denied_on: ScarceLinks::default(),
             holders: BTreeMap::new(),
             discarded: BTreeSet::new(),
             orphans,
@@ -264,8 +267,8 @@ impl Dispatcher {
         self.reschedule(id, now);
     }
 
-    /// Runs the timers that are due: lease states, backoffs, reservations from before a restart, and the division of flows
-    /// among paths.
+    /// Runs the timers that are due: lease states, backoffs, reservations from before a restart, small changes, and the
+    /// division of flows among paths.
     pub fn tick(&mut self, state: &State, now: Millis) {
         while let Some((at, id)) = self.falls.first().filter(|(at, _)| *at <= now).cloned() {
             self.falls.remove(&(at, id.clone()));
@@ -281,13 +284,15 @@ impl Dispatcher {
             self.discarded.extend(std::mem::take(&mut self.orphans).into_values().flatten());
         }
         self.rebalance_when_due(now);
+        self.adjust_when_due(now);
     }
 
     /// The next timer.
     pub fn next_deadline(&self) -> Option<Millis> {
         let falls = self.falls.first().map(|(at, _)| *at);
         let retries = self.retries.first().map(|(at, _)| *at);
-        [falls, retries, self.orphans_until, self.next_rebalance()].into_iter().flatten().min()
+        let adjustment = self.adjustment.due_at();
+        [falls, retries, self.orphans_until, self.next_rebalance(), adjustment].into_iter().flatten().min()
     }
 
     /// Follows commits of other clients: the allocations that changed, and what is left on the links.
@@ -299,7 +304,12 @@ impl Dispatcher {
         }
         for id in touched {
             if let Some(key) = self.holders.get(id).copied() {
-                self.set_reservation(key, state.allocation(*id));
+                let now = state.allocation(*id);
+                // What a failure or a preemption took is made up for at once; commits of the scheduler's own change nothing.
+                if !self.has_reservation(key, now) {
+                    self.adjustment.open();
+                }
+                self.set_reservation(key, now);
                 self.pending.insert(key);
             } else if state.allocation(*id).is_some_and(|allocation| is_ours(allocation)) && !self.is_orphan(*id) {
                 // Made by a request whose outcome was unknown, or by an instance that scheduled before.

@@ -2,6 +2,7 @@
 //! must stay true: a link has what may be reserved on it, less what other clients have booked; measured load beyond the
 //! bookings is not given away.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::aggregator::{Reservation, SchedulerFlow};
@@ -13,7 +14,7 @@ use crate::id::{LinkIx, Name, NodeIx};
 use crate::path::{self, Constraints, Metric, Query, Workspace};
 use crate::policy::BandwidthModel;
 use crate::scheduler::alternative_paths::{AlternativeQuery, add_alternatives};
-use crate::scheduler::{ClassBounds, FlowKey, LEVELS, Planner, QosLevel, SchedulerSettings};
+use crate::scheduler::{ClassBounds, FlowKey, LEVELS, PathKey, Planner, QosLevel, SchedulerSettings};
 use crate::state::{Network, State};
 use crate::topology::{Link, LinkState, Topology};
 use crate::units::Bandwidth;
@@ -30,6 +31,8 @@ pub(super) struct Net {
     driver: Option<DriverKind>,
     /// The scheduler's own reservations on each link, by level.
     own_bps: Vec<[u64; LEVELS]>,
+    /// By link, the paths whose reservation is on it.
+    holders: Vec<BTreeSet<PathKey>>,
     /// The bookings of each link at its last measurement.
     booked_bps: Vec<u64>,
 }
@@ -59,9 +62,20 @@ impl Net {
         });
         let planner = Planner::under_model(settings.clone(), &capacities, bounds.collect());
         let (own_bps, booked_bps) = (vec![none; topology.link_count()], vec![0; topology.link_count()]);
+        let holders = vec![BTreeSet::new(); topology.link_count()];
         let metric = path_metric(&network.model().policy, &Constraints::default());
         let paths_max = settings.paths_max();
-        Self { planner, metric, paths_max, driver, topology, model: Arc::clone(network.model()), own_bps, booked_bps }
+        Self {
+            planner,
+            metric,
+            paths_max,
+            driver,
+            topology,
+            model: Arc::clone(network.model()),
+            own_bps,
+            holders,
+            booked_bps,
+        }
     }
 
     /// Sets the load measured over the last interval. Traffic follows a change of its rate with delay: what was booked at
@@ -110,12 +124,22 @@ impl Net {
         }
     }
 
-    pub(super) fn hold(&mut self, level: QosLevel, holding: &Reservation) {
-        self.each(level, holding, |own_bps, bps| own_bps.saturating_add(bps));
+    pub(super) fn hold(&mut self, key: PathKey, holding: &Reservation) {
+        self.each(key, holding, |own_bps, bps| own_bps.saturating_add(bps));
+        for link in holding.path.iter() {
+            self.holders.get_mut(link.at()).map(|holders| holders.insert(key));
+        }
     }
 
-    pub(super) fn drop(&mut self, level: QosLevel, holding: &Reservation) {
-        self.each(level, holding, u64::saturating_sub);
+    pub(super) fn drop(&mut self, key: PathKey, holding: &Reservation) {
+        self.each(key, holding, u64::saturating_sub);
+        for link in holding.path.iter() {
+            self.holders.get_mut(link.at()).map(|holders| holders.remove(&key));
+        }
+    }
+
+    pub(super) fn holders_on(&self, link: LinkIx) -> impl Iterator<Item = PathKey> {
+        self.holders.get(link.at()).into_iter().flatten().copied()
     }
 
     /// Whether the bandwidth model has the class type of a level.
@@ -123,16 +147,17 @@ impl Net {
         self.model.model.has_class(level.class_type())
     }
 
-    /// Whether so much more could be reserved on a link without victims.
-    pub(super) fn has_room(&self, link: LinkIx, more: u64) -> bool {
-        let own_bps = self.own_bps.get(link.at()).map_or(0, sum);
-        own_bps.saturating_add(more) <= self.planner.capacity(link).as_bps()
+    /// Whether so much more could be reserved on a link without victims, by level.
+    pub(super) fn has_room(&self, link: LinkIx, more_bps: &[u64; LEVELS]) -> bool {
+        let mut own_bps = self.own_bps.get(link.at()).copied().unwrap_or_default();
+        own_bps.iter_mut().zip(more_bps).for_each(|(own_bps, more_bps)| *own_bps = own_bps.saturating_add(*more_bps));
+        sum(&own_bps) <= self.planner.capacity(link).as_bps() && self.planner.admits(link, &own_bps)
     }
 
-    fn each(&mut self, level: QosLevel, holding: &Reservation, change: impl Fn(u64, u64) -> u64) {
+    fn each(&mut self, key: PathKey, holding: &Reservation, change: impl Fn(u64, u64) -> u64) {
         for link in holding.path.iter() {
             if let Some(own_bps) = self.own_bps.get_mut(link.at()) {
-                let own_bps = &mut own_bps[level.at()];
+                let own_bps = &mut own_bps[key.flow.level.at()];
                 *own_bps = change(*own_bps, holding.bandwidth.as_bps());
             }
         }

@@ -2,15 +2,15 @@
 //! come before requests, so that a plan that fits is admitted. What must stay true: a refused path is not requested again
 //! before its backoff is over, and each backoff is longer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::aggregator::{Backoff, FlowPath};
+use super::aggregator::{AggregatorState, Backoff, FlowPath};
 use super::{Dispatcher, named};
 use crate::allocation::{LspAttributes, Owner};
 use crate::command::{Command, NamedConstraints, Request};
 use crate::id::{AllocationId, LinkIx, Name};
 use crate::scheduler::hysteresis::{Move, next_move, retry_after_ms};
-use crate::scheduler::{PathKey, RateChange};
+use crate::scheduler::{LEVELS, PathKey, RateChange};
 use crate::state::State;
 use crate::units::{Bandwidth, Millis};
 
@@ -18,6 +18,9 @@ use crate::units::{Bandwidth, Millis};
 pub const ASKS_AT_ONCE_MAX: usize = 1_000;
 /// How often a refused request is repeated at once, for the bandwidth that the denial offered.
 const SECOND_TRIES_MAX: u32 = 2;
+
+/// By network, links on which rises do not fit.
+pub(super) type ScarceLinks = BTreeMap<Name, BTreeSet<LinkIx>>;
 
 /// A command with its purpose.
 #[derive(Clone, Debug)]
@@ -56,8 +59,8 @@ pub enum GrantOutcome {
 }
 
 impl Dispatcher {
-    /// The commands to submit next, in this order; none: all is as planned, or in backoff.
-    pub fn next_commands(&mut self) -> Vec<Ask> {
+    /// The commands to submit next, in this order; none: all is as planned, in backoff, or waits for the next adjustment.
+    pub fn next_commands(&mut self, now: Millis) -> Vec<Ask> {
         let mut changes: Vec<RateChange> = vec![];
         for net in self.nets.values_mut() {
             changes.extend(net.planner.update());
@@ -65,31 +68,49 @@ impl Dispatcher {
         for change in changes {
             self.replan(change);
         }
-        if std::mem::take(&mut self.needs_room) || self.lacks_room() {
-            self.pending.append(&mut self.lowerable.clone());
-            return self.commands(Lowering::All);
+        self.sort_pending();
+        self.adjust_when_due(now);
+        let scarce = self.scarce_links();
+        for (name, links) in &scarce {
+            let givers: Vec<_> = self.givers(name, links).collect();
+            self.pending.extend(givers);
         }
-        self.commands(Lowering::Large)
+        let asks = self.commands();
+        if asks.is_empty() {
+            self.adjustment.close(now);
+        }
+        asks
     }
 
-    /// Whether the pending rises do not fit on some link unless reservations within the hysteresis are lowered: such a rise
-    /// might preempt them.
-    fn lacks_room(&self) -> bool {
-        let mut more: BTreeMap<(&Name, LinkIx), u64> = BTreeMap::new();
+    /// The links on which pending rises do not fit unless reservations above the plan are lowered: such a rise might preempt
+    /// them.
+    fn scarce_links(&mut self) -> ScarceLinks {
+        let mut scarce = std::mem::take(&mut self.denied_on);
+        let mut more: BTreeMap<(&Name, LinkIx), [u64; LEVELS]> = BTreeMap::new();
         for key in &self.pending {
-            let Some(id) = self.names.get(key.flow.aggregator.0 as usize).and_then(Option::as_ref) else { continue };
-            let Some(known) = self.aggregators.get(id) else { continue };
-            let Some(path) = known.path(*key) else { continue };
+            let Some((known, path)) = self.known_path(*key) else { continue };
             // A rise within the hysteresis is not requested and needs no bandwidth.
             let is_asked = matches!(next_move(path.granted(), path.aim(), &self.settings), Move::Raise | Move::Ask);
             let rise_bps = path.aim().saturating_sub(path.granted()).as_bps();
             for link in path.links.iter().filter(|_| is_asked) {
-                let sum_bps = more.entry((&known.topology, *link)).or_default();
+                let sum_bps = &mut more.entry((&known.topology, *link)).or_default()[key.flow.level.at()];
                 *sum_bps = sum_bps.saturating_add(rise_bps);
             }
         }
-        let holds = |name: &Name, link, more_bps| self.nets.get(name).is_some_and(|net| net.has_room(link, more_bps));
-        more.into_iter().any(|((name, link), more_bps)| !holds(name, link, more_bps))
+        let has_room =
+            |name: &Name, link, more_bps| self.nets.get(name).is_some_and(|net| net.has_room(link, more_bps));
+        for ((name, link), _) in more.iter().filter(|((name, link), more_bps)| !has_room(name, *link, more_bps)) {
+            scarce.entry((*name).clone()).or_default().insert(*link);
+        }
+        scarce
+    }
+
+    /// The paths over some links whose reservation is above the plan, within the hysteresis or until the next adjustment. They do
+    /// not wait where another needs the bandwidth at once: it would be denied, or would preempt them.
+    fn givers(&self, name: &Name, links: &BTreeSet<LinkIx>) -> impl Iterator<Item = PathKey> {
+        let net = self.nets.get(name);
+        let holders = links.iter().flat_map(move |link| net.into_iter().flat_map(|net| net.holders_on(*link)));
+        holders.filter(|key| self.known_path(*key).is_some_and(|(_, path)| path.granted() > path.aim()))
     }
 
     /// Applies the outcome of a command.
@@ -120,7 +141,7 @@ impl Dispatcher {
 
     fn clear_pending(&mut self, key: PathKey) {
         self.pending.remove(&key);
-        self.lowerable.remove(&key);
+        self.adjustment.withdraw(key);
     }
 
     fn replan(&mut self, change: RateChange) {
@@ -130,41 +151,32 @@ impl Dispatcher {
         self.news.insert(change.key.flow.aggregator);
     }
 
-    fn commands(&mut self, lowering: Lowering) -> Vec<Ask> {
+    fn commands(&mut self) -> Vec<Ask> {
         let releases = self.discarded.iter().take(ASKS_AT_ONCE_MAX);
         let mut downs: Vec<Ask> = releases
             .map(|id| Ask { asked: GrantPurpose::Release(*id), command: Command::Release { id: *id } })
             .collect();
         let mut ups = vec![];
-        let settings = self.settings.clone();
-        for key in std::mem::take(&mut self.pending) {
-            let Some((id, path)) = self.path(key) else { continue };
-            let what = next_move(path.granted(), path.aim(), &settings);
-            let ask = match what {
-                Move::Keep => None,
-                Move::LowerIfNeeded if lowering == Lowering::Large => None,
-                _ => Some(id.clone()),
-            };
-            match what {
-                Move::LowerIfNeeded if ask.is_none() => drop(self.lowerable.insert(key)),
-                _ => drop(self.lowerable.remove(&key)),
-            }
-            let Some(command) = ask.and_then(|id| self.command(&id, key, what)) else { continue };
-            self.pending.insert(key);
+        for key in &self.pending {
+            let Some((_, path)) = self.known_path(*key) else { continue };
+            let what = next_move(path.granted(), path.aim(), &self.settings);
+            let Some(command) = self.command(*key, what) else { continue };
             let side = if matches!(what, Move::Raise | Move::Ask) { &mut ups } else { &mut downs };
-            side.push(Ask { asked: GrantPurpose::Change(key), command });
+            side.push(Ask { asked: GrantPurpose::Change(*key), command });
         }
         downs.append(&mut ups);
         downs.truncate(ASKS_AT_ONCE_MAX);
         downs
     }
 
-    fn command(&self, id: &Name, key: PathKey, what: Move) -> Option<Command> {
+    fn command(&self, key: PathKey, what: Move) -> Option<Command> {
+        let id = self.names.get(key.flow.aggregator.0 as usize)?.as_ref()?;
         let known = self.aggregators.get(id)?;
         let flow = known.flows.get(&(key.flow.level, key.flow.egress))?;
         let path = known.path(key)?;
         let net = self.nets.get(&known.topology)?;
         match (what, &path.holding) {
+            (Move::Keep, _) => None,
             (Move::Release, Some(holding)) => Some(Command::Release { id: holding.id }),
             (_, Some(holding)) => Some(Command::resize(holding.id, path.aim())),
             (_, None) => Some(Command::Allocate(Box::new(Request {
@@ -199,13 +211,19 @@ impl Dispatcher {
     /// backs off. The other paths of the flow go on.
     fn on_denied(&mut self, key: PathKey, largest: Bandwidth, now: Millis) {
         self.pending.remove(&key);
-        if !self.lowerable.is_empty() {
-            self.needs_room = true;
+        // What follows from a denial does not wait.
+        self.adjustment.open();
+        let settings = self.settings.clone();
+        let Some((known, path)) = self.known_path(key) else { return };
+        let (name, links) = (known.topology.clone(), path.links.iter().copied().collect());
+        let has_givers = self.givers(&name, &links).next().is_some();
+        let Some((_, path)) = self.path(key) else { return };
+        if has_givers && !std::mem::replace(&mut path.awaits_room, true) {
+            self.denied_on.entry(name).or_default().extend(links);
             self.pending.insert(key);
             return;
         }
-        let settings = self.settings.clone();
-        let Some((_, path)) = self.path(key) else { return };
+        path.awaits_room = false;
         let granted = path.granted();
         let old = path.refused;
         let times = old.map_or(0, |refused| refused.times).saturating_add(1);
@@ -234,6 +252,7 @@ impl Dispatcher {
     /// The request was granted: unless it was bounded by a denial, the backoff is over.
     fn clear_backoff(&mut self, key: PathKey) {
         let Some((_, path)) = self.path(key) else { return };
+        path.awaits_room = false;
         // A grant of less than the demand does not show that the demand fits.
         path.refused.take_if(|refused| refused.most == Bandwidth::MAX);
     }
@@ -246,18 +265,15 @@ impl Dispatcher {
         }
     }
 
-    fn path(&mut self, key: PathKey) -> Option<(&Name, &mut FlowPath)> {
+    pub(super) fn known_path(&self, key: PathKey) -> Option<(&AggregatorState, &FlowPath)> {
+        let id = self.names.get(key.flow.aggregator.0 as usize)?.as_ref()?;
+        let known = self.aggregators.get(id)?;
+        Some((known, known.path(key)?))
+    }
+
+    pub(super) fn path(&mut self, key: PathKey) -> Option<(&Name, &mut FlowPath)> {
         let (id, known) = named(&self.names, &mut self.aggregators, key.flow.aggregator)?;
         let flow = known.flows.get_mut(&(key.flow.level, key.flow.egress))?;
         Some((id, flow.paths.get_mut(usize::from(key.path))?))
     }
-}
-
-/// Which reservations above the plan are lowered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lowering {
-    /// Those above the hysteresis.
-    Large,
-    /// All: another flow needs the bandwidth.
-    All,
 }

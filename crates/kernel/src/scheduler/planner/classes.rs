@@ -31,6 +31,11 @@ impl Planner {
         }
     }
 
+    /// Whether the model lets the levels have so much of a link beside what other clients have.
+    pub(in crate::scheduler) fn admits(&self, link: LinkIx, levels_bps: &[u64; LEVELS]) -> bool {
+        self.classes.get(link.at()).is_none_or(|classes| classes.bounds.admits(levels_bps))
+    }
+
     /// Sets what each level has of a link before the others: its share, or under a model its class's own, even where other
     /// classes borrowed it. Over a link that takes nothing new the level has its part of what is left.
     pub(super) fn update_pools(&mut self, link: LinkIx) {
