@@ -1,6 +1,6 @@
 //! `watermaster gateway`: an IoTGW-Ag aggregator.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -62,6 +62,9 @@ pub struct Arguments {
     /// others can reach it].
     #[arg(long, env = "WATERMASTER_GATEWAY_SOURCE", value_name = "ADDRESS")]
     source: Option<Ipv4Addr>,
+    /// The same of IPv6, for consumers that are reached by it.
+    #[arg(long, env = "WATERMASTER_GATEWAY_IPV6_SOURCE", value_name = "ADDRESS")]
+    ipv6_source: Option<Ipv6Addr>,
     /// The orchestrator's URL, as http://127.0.0.1:8080, or that of its MQTT broker, as mqtt://127.0.0.1:1883; absent: the
     /// fallback rates hold for ever.
     #[arg(long, env = "WATERMASTER_ORCHESTRATOR")]
@@ -139,6 +142,7 @@ impl Arguments {
         overrule(&mut options.report_every_ms, self.report_every_ms.as_ref());
         options.advertise = self.advertise.clone().or(options.advertise);
         options.source = self.source.or(options.source);
+        options.ipv6_source = self.ipv6_source.or(options.ipv6_source);
         options.data = self.data.clone().or(options.data);
         overrule(&mut options.data_sync, self.data_sync.as_ref());
         options.orchestrator = self.orchestrator.clone().or(options.orchestrator);

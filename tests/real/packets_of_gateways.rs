@@ -38,9 +38,13 @@ impl Drop for Hosted {
 /// A gateway at host 1 with a device that says something of QoS level 2, and, if there is one, an orchestrator. Nothing
 /// but the network holds it back: what it may send without an orchestrator is more than the device says.
 fn gateway(orchestrator: Option<&str>) -> Hosted {
+    gateway_at("10.77.0.1:8090", orchestrator)
+}
+
+fn gateway_at(listen: &str, orchestrator: Option<&str>) -> Hosted {
     let source = format!("topic=plant/1/alarm,payload_bytes=1000,rate_bps={DEVICE_BPS}");
     let mut words = vec![env!("CARGO_BIN_EXE_watermaster"), "gateway", "--id", "ag1", "--node", "s1"];
-    words.extend(["--listen", "10.77.0.1:8090", "--mqtt-listen", "127.0.0.1:1884", "--generate", &source]);
+    words.extend(["--listen", listen, "--mqtt-listen", "127.0.0.1:1884", "--generate", &source]);
     words.extend(["--fallback-bps", "4000000,4000000,4000000"]);
     words.extend(orchestrator.into_iter().flat_map(|url| ["--orchestrator", url]));
     let mut child = inside(1, &words);
@@ -63,11 +67,15 @@ impl Consumer {
     }
 
     fn start_with(reach: &[&str]) -> Self {
-        let wish = "gateway=http://10.77.0.1:8090,topic=plant/#,qos_level=2";
+        Self::of("10.77.0.1:8090", reach)
+    }
+
+    fn of(gateway: &str, reach: &[&str]) -> Self {
+        let wish = format!("gateway=http://{gateway},topic=plant/#,qos_level=2");
         // What arrives is compared with what switches count.
         let words =
             [env!("CARGO_BIN_EXE_watermaster"), "consumer", "--uncompressed", "--name", "client1", "--node", "s3"];
-        let mut child = inside(3, &[&words[..], &["--subscribe", wish], reach].concat());
+        let mut child = inside(3, &[&words[..], &["--subscribe", &wish], reach].concat());
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let received = Arc::new(Mutex::new(vec![]));
         let log = Arc::clone(&received);
@@ -118,6 +126,20 @@ pub(crate) fn forward_as_usual(lab: &Lab) {
     for (from, to, hops) in ways {
         for (switch, port) in hops {
             let rule = format!("cookie=0x99,priority=100,ip,nw_src={from},nw_dst={to},actions=output:{port}");
+            lab.ofctl("add-flow", switch, &[&rule]);
+        }
+    }
+}
+
+/// The same for packets of IPv6 from host 1 to host 3 and back.
+fn forward_ipv6_as_usual(lab: &Lab) {
+    let ways = [
+        ("fd00:77::1", "fd00:77::3", [(1, 2), (2, 2), (3, 1)]),
+        ("fd00:77::3", "fd00:77::1", [(3, 3), (2, 3), (1, 1)]),
+    ];
+    for (from, to, hops) in ways {
+        for (switch, port) in hops {
+            let rule = format!("cookie=0x99,priority=100,ipv6,ipv6_src={from},ipv6_dst={to},actions=output:{port}");
             lab.ofctl("add-flow", switch, &[&rule]);
         }
     }
@@ -195,4 +217,30 @@ fn packets_of_priority_keep_their_rate_under_a_flood_with_the_orchestrator_only(
     let labelled_before = labelled_bytes(&lab, 2);
     reader.await_bytes();
     await_that("bytes by label", SOON, || labelled_bytes(&lab, 2), |bytes| *bytes > labelled_before + 50_000);
+}
+
+#[test]
+fn packets_to_consumers_of_ipv6_go_by_their_rules() {
+    let lab = Lab::take();
+    forward_ipv6_as_usual(&lab);
+    let network = Network::for_hosts(&lab, 8_000_000);
+    let listen = "[fd00:77::1]:8090";
+    let _gateway = gateway_at(listen, Some(&network.url()));
+    for (reach, what) in [(&["--listen", "[fd00:77::3]:0"][..], "posted to"), (&["--stream"], "reading a stream")] {
+        let consumer = Consumer::of(listen, reach);
+        let allocations = || network.ask("GET", "/v1/allocations?aggregator=ag1&state=active", None).1["items"].clone();
+        await_that("the gateway's allocation", SOON, allocations, |items| {
+            let flow = &items[0]["flow"];
+            items.as_array().is_some_and(|items| items.len() == 1) && flow["ipv6_dst"] == "fd00:77::3/128"
+        });
+        let flow = allocations()[0]["flow"].clone();
+        assert_eq!((&flow["ipv6_src"], &flow["ipv4_src"]), (&json!("fd00:77::1/128"), &Value::Null), "{flow}");
+        let labelled = || (1..=4).map(|switch| labelled_bytes(&lab, switch)).sum::<u64>();
+        let before = labelled();
+        consumer.await_bytes();
+        await_that("bytes by label", SOON, labelled, |bytes| *bytes > before + 50_000);
+        println!("a consumer {what} has its packets by {flow}");
+        consumer.leave();
+        await_that("no allocation", SOON, allocations, |items| items.as_array().is_some_and(Vec::is_empty));
+    }
 }

@@ -4,7 +4,7 @@
 //! A report with an unknown member is refused. What the service says may get new members: clients pass over those that
 //! they do not know.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -45,6 +45,10 @@ pub struct AggregatorMetadata {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<String>, format = Ipv4)]
     pub address: Option<Ipv4Addr>,
+    /// The address from which the aggregator sends to consumers with an `ipv6_address`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<String>, format = Ipv6)]
+    pub ipv6_address: Option<Ipv6Addr>,
     /// The buffers, by QoS level; an absent level is empty.
     #[serde(default)]
     #[schema(max_items = 3)]
@@ -166,6 +170,10 @@ pub struct AggregatorSubscriber {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<String>, format = Ipv4)]
     pub address: Option<Ipv4Addr>,
+    /// The address at which the consumer receives, where that is one of IPv6; not with `address`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<String>, format = Ipv6)]
+    pub ipv6_address: Option<Ipv6Addr>,
     /// The TCP port at which the consumer receives; only with an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, maximum = 65535)]

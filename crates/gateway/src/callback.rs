@@ -1,7 +1,7 @@
 //! Delivery by POST: one task a subscription, one batch at a time. What an answer means is decided here; when to try again,
 //! in [`core`](super::core).
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -110,7 +110,7 @@ struct PostAnswer {
     accepted: Option<DeliveryCoding>,
     outcome: DeliveryOutcome,
     /// The other end of the connection, if the batch was delivered.
-    peer: Option<SocketAddrV4>,
+    peer: Option<SocketAddr>,
     reason: String,
 }
 

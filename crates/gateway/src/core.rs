@@ -7,7 +7,7 @@ mod delivery;
 mod spooled;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use api::gateway::{BufferCounts, OverflowPolicy, PolicyDocument};
@@ -208,7 +208,7 @@ impl GatewayCore {
     }
 
     /// A delivery or stream of a subscription had this peer.
-    pub fn observe_endpoint(&mut self, id: SubscriptionId, endpoint: SocketAddrV4) {
+    pub fn observe_endpoint(&mut self, id: SubscriptionId, endpoint: SocketAddr) {
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
             self.revision += u64::from(subscription.observe_endpoint(endpoint));
         }

@@ -1,6 +1,6 @@
 //! The options of a gateway: from flags, the environment, or a TOML file whose unknown keys are refused.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -13,13 +13,14 @@ use api::qos_level::PerLevel;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
+use super::client::SourceAddresses;
 use super::generator::{SourceError, SourceSpec};
 use super::limits::{
     BUFFER_DEFAULT_BYTES, BUFFER_MAX_BYTES, FALLBACK_DEFAULT_BPS, NAME_MAX_BYTES, POLICIES_MAX, REPORT_INTERVAL,
     SOURCES_MAX,
 };
 use super::orchestrator::{OrchestratorEndpoint, OrchestratorUrlError};
-use super::subscription::routable;
+use super::subscription::is_routable;
 use mqtt::Synchronous;
 use mqtt::codec::topic;
 
@@ -42,6 +43,8 @@ pub struct GatewayOptions {
     /// The address from which it sends to consumers, by which switches match its packets; absent: that of `listen`, if
     /// other machines can reach it.
     pub source: Option<Ipv4Addr>,
+    /// The same for consumers that are reached by IPv6.
+    pub ipv6_source: Option<Ipv6Addr>,
     /// The URL of the orchestrator, http or https, or of the MQTT broker that it listens at, mqtt or mqtts; absent: the
     /// fallback rates hold for ever.
     pub orchestrator: Option<String>,
@@ -110,6 +113,7 @@ impl Default for GatewayOptions {
             advertise: None,
             public_hosts: vec![],
             source: None,
+            ipv6_source: None,
             orchestrator: None,
             orchestrator_token_file: None,
             report_every_ms: u64::try_from(REPORT_INTERVAL.as_millis()).unwrap_or(1_000),
@@ -238,13 +242,14 @@ impl GatewayOptions {
         }
     }
 
-    /// The address from which a gateway that listens at `address` sends to consumers.
-    pub(super) fn source(&self, address: SocketAddr) -> Option<Ipv4Addr> {
-        let own = match address.ip() {
-            IpAddr::V4(own) => routable(own),
-            IpAddr::V6(_) => None,
+    /// The addresses from which a gateway that listens at `address` sends to consumers.
+    pub(super) fn sources(&self, address: SocketAddr) -> SourceAddresses {
+        let (v4, v6) = match address.ip() {
+            own if !is_routable(own) => (None, None),
+            IpAddr::V4(own) => (Some(own), None),
+            IpAddr::V6(own) => (None, Some(own)),
         };
-        self.source.or(own)
+        SourceAddresses { ipv4: self.source.or(v4), ipv6: self.ipv6_source.or(v6) }
     }
 
     pub(super) fn policy_document(&self) -> PolicyDocument {
@@ -311,14 +316,15 @@ mod tests {
         }
         let listening = |text: &str| {
             let address = text.parse().unwrap();
-            (
-                GatewayOptions::default().public_url(address),
-                GatewayOptions::default().source(address).map(|own| own.to_string()),
-            )
+            let SourceAddresses { ipv4, ipv6 } = GatewayOptions::default().sources(address);
+            let own = ipv4.map(|own| own.to_string()).or(ipv6.map(|own| own.to_string()));
+            (GatewayOptions::default().public_url(address), own)
         };
         assert_eq!(listening("127.0.0.1:80"), (Some("http://127.0.0.1:80".to_owned()), None));
         assert_eq!(listening("0.0.0.0:80"), (None, None));
         assert_eq!(listening("10.0.0.1:80"), (Some("http://10.0.0.1:80".to_owned()), Some("10.0.0.1".to_owned())));
+        assert_eq!(listening("[fd00::1]:80"), (Some("http://[fd00::1]:80".to_owned()), Some("fd00::1".to_owned())));
+        assert_eq!(listening("[fe80::1]:80").1, None);
         assert!(toml::from_str::<GatewayOptions>("colour = 1").is_err());
         let text = "id = 'a'\n[[generate]]\ntopic = 't'\n[[policies]]\ntopic = 'log/#'\npolicy = 'fifo'";
         let read: GatewayOptions = toml::from_str(text).unwrap();

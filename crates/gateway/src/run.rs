@@ -10,12 +10,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::client::{client, client_from};
+use super::client::{CallbackClients, SourceAddresses, client};
 use super::clock::{GatewayClock, wall_ms};
 use super::core::{GatewayCore, GatewaySettings};
 use super::generator;
 use super::intake::DeviceIntake;
-use super::limits::{CALLBACK_WAIT, ORCHESTRATOR_WAIT, PACKET_MAX_BYTES, STOP_WAIT};
+use super::limits::{ORCHESTRATOR_WAIT, PACKET_MAX_BYTES, STOP_WAIT};
 use super::options::{GatewayOptions, OptionsError};
 use super::orchestrator::{HttpReports, OrchestratorEndpoint, ReportTransport, connect, follow_rates, run_reports};
 use super::runtime::{GatewayIdentity, Runtime};
@@ -97,9 +97,9 @@ impl Gateway {
             let (opened, writer) = Spool::load(file, clock.now(), &mut core).await?;
             (kept, spool) = (Some(KeptData { broker_file, writer }), Some(opened));
         }
-        let (url, source) = (options.public_url(address), options.source(address));
+        let (url, sources) = (options.public_url(address), options.sources(address));
         let identity =
-            GatewayIdentity { id: options.id.clone(), node: options.node.clone(), instance, address, url, source };
+            GatewayIdentity { id: options.id.clone(), node: options.node.clone(), instance, address, url, sources };
         let runtime = Arc::new(Runtime::new(identity, clock, core, spool));
         Ok(Self { options, runtime, listener, mqtt_listener, mqtt_address, kept })
     }
@@ -159,10 +159,10 @@ impl Gateway {
             };
             tasks.spawn(run_reports(Arc::clone(&runtime), transport, every));
         }
-        let callbacks = client_from(options.source, Some(CALLBACK_WAIT))?;
+        let callbacks = CallbackClients::from(SourceAddresses { ipv4: options.source, ipv6: options.ipv6_source })?;
         let own_hosts = options.own_hosts(runtime.identity.address);
         let state =
-            GatewayState { runtime: Arc::clone(&runtime), own_hosts, client: callbacks, broker: broker.clone() };
+            GatewayState { runtime: Arc::clone(&runtime), own_hosts, clients: callbacks, broker: broker.clone() };
         for id in runtime.read(|core, _| core.subscriptions().map(|found| found.id).collect::<Vec<_>>()) {
             state.start_callback(id);
         }

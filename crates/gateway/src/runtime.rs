@@ -2,7 +2,7 @@
 //! the signals between tasks.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::buffer::SubscriptionId;
+use super::client::SourceAddresses;
 use super::clock::{GatewayClock, SinceStart, wall_ms};
 use super::core::{BatchCharge, DeliveryBatch, DeliveryOutcome, GatewayCore, SpoolCut};
 use super::report_clock::ReportClock;
@@ -33,7 +34,7 @@ pub(super) struct GatewayIdentity {
     /// The URL of that address for other machines; `None`: they cannot reach it.
     pub(super) url: Option<String>,
     /// The address from which it sends to consumers at other nodes, if that means the same on other machines.
-    pub(super) source: Option<Ipv4Addr>,
+    pub(super) sources: SourceAddresses,
 }
 
 /// A batch for a consumer: [`api::gateway::BatchDocument`] as JSON.

@@ -1,6 +1,6 @@
 //! The gateway's own interface: subscriptions, contents by name, status. A handler parses, changes the core, renders.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -20,7 +20,6 @@ use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, stream::unfold};
-use reqwest::Client;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
@@ -30,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer::{LaneTarget, SubscriptionId};
 use super::callback::{INSTANCE_HEADER, deliver};
+use super::client::{CallbackClients, SourceAddresses};
 use super::clock::wall_ms;
 use super::content_coding::{BodyEncoder, DeliveryCoding};
 use super::core::DeliveryOutcome;
@@ -48,7 +48,7 @@ pub(super) struct GatewayState {
     /// The hosts that it answers for.
     pub(super) own_hosts: OwnHosts,
     /// For callbacks.
-    pub(super) client: Client,
+    pub(super) clients: CallbackClients,
     /// Has retained messages.
     pub(super) broker: Broker,
 }
@@ -60,7 +60,8 @@ impl GatewayState {
         if let Some(DeliveryTarget::Callback(url)) = target
             && let Some(worker) = self.runtime.start_worker(id)
         {
-            tokio::spawn(deliver(Arc::clone(&self.runtime), self.client.clone(), id, url, worker));
+            let client = self.clients.to(&url).clone();
+            tokio::spawn(deliver(Arc::clone(&self.runtime), client, id, url, worker));
         }
     }
 
@@ -245,7 +246,7 @@ async fn subscription_stream(
     let WorkerHandle { epoch, batches, cancelled } = state.runtime.start_worker(id).ok_or_else(|| unknown(id))?;
     state.runtime.update(|core, _| {
         core.attach(id, last, connection.is_local());
-        if let Some(reader) = connection.reader(state.runtime.identity.source) {
+        if let Some(reader) = connection.reader(state.runtime.identity.sources) {
             core.observe_endpoint(id, reader);
         }
     });
@@ -294,9 +295,10 @@ impl CountedStream {
         there.is_loopback() || self.here.is_some_and(|here| here.ip().to_canonical() == there)
     }
 
-    /// The endpoint of the stream's reader, if the connection is at the address that is reported as the gateway's.
-    fn reader(&self, source: Option<Ipv4Addr>) -> Option<SocketAddrV4> {
-        peer_endpoint(self.there).filter(|_| self.here.and_then(peer_endpoint).map(|here| *here.ip()) == source)
+    /// The endpoint of the stream's reader, if the connection is at an address that is reported as the gateway's.
+    fn reader(&self, sources: SourceAddresses) -> Option<SocketAddr> {
+        let is_at_source = self.here.is_some_and(|here| sources.has(here.ip().to_canonical()));
+        peer_endpoint(self.there).filter(|_| is_at_source)
     }
 }
 

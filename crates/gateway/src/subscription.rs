@@ -2,7 +2,7 @@
 //! again.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use api::gateway::SubscriptionRequest;
@@ -138,25 +138,26 @@ impl SubscriptionTerms {
     }
 
     /// Where batches are posted, if the URL has an address that other machines can reach.
-    fn endpoint(&self) -> Option<SocketAddrV4> {
+    fn endpoint(&self) -> Option<SocketAddr> {
         let DeliveryTarget::Callback(url) = &self.target else { return None };
-        let address: Ipv4Addr = url.host_str()?.parse().ok()?;
-        Some(SocketAddrV4::new(routable(address)?, url.port_or_known_default()?))
+        let address: IpAddr = url.host_str()?.trim_matches(['[', ']']).parse().ok()?;
+        peer_endpoint(SocketAddr::new(address, url.port_or_known_default()?))
     }
 }
 
-/// The endpoint of a peer, if its address means the same on other machines: IPv4, or IPv4 mapped into IPv6.
-pub(super) fn peer_endpoint(peer: SocketAddr) -> Option<SocketAddrV4> {
-    match peer.ip().to_canonical() {
-        IpAddr::V4(address) => Some(SocketAddrV4::new(routable(address)?, peer.port())),
-        IpAddr::V6(_) => None,
-    }
+/// The endpoint of a peer, if its address means the same on other machines. One of IPv4 mapped into IPv6 is of IPv4.
+pub(super) fn peer_endpoint(peer: SocketAddr) -> Option<SocketAddr> {
+    let address = peer.ip().to_canonical();
+    is_routable(address).then(|| SocketAddr::new(address, peer.port()))
 }
 
-/// An address that means the same on other machines.
-pub(super) fn routable(address: Ipv4Addr) -> Option<Ipv4Addr> {
-    let is_local = address.is_loopback() || address.is_unspecified() || address.is_link_local();
-    (!is_local && !address.is_multicast() && !address.is_broadcast()).then_some(address)
+/// Whether an address means the same on other machines.
+pub(super) fn is_routable(address: IpAddr) -> bool {
+    let is_special = match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !is_special && !address.is_loopback() && !address.is_unspecified() && !address.is_multicast()
 }
 
 fn text(field: &'static str, text: &str, max: usize) -> Result<(), SubscribeError> {
@@ -220,7 +221,7 @@ pub struct ConsumerSubscription {
     /// Since when deliveries fail, or no stream is read; `None`: neither.
     pub silent_since: Option<SinceStart>,
     /// The peer of the last delivery or stream.
-    pub peer: Option<SocketAddrV4>,
+    pub peer: Option<SocketAddr>,
     retry: Retry,
 }
 
@@ -238,12 +239,12 @@ impl ConsumerSubscription {
     }
 
     /// Where batches go, if other machines can reach it: the address in the URL, else the last peer.
-    pub fn endpoint(&self) -> Option<SocketAddrV4> {
+    pub fn endpoint(&self) -> Option<SocketAddr> {
         self.terms.endpoint().or(self.peer)
     }
 
     /// A delivery or stream had this peer; whether that changes the endpoint.
-    pub fn observe_endpoint(&mut self, peer: SocketAddrV4) -> bool {
+    pub fn observe_endpoint(&mut self, peer: SocketAddr) -> bool {
         let before = self.endpoint();
         self.peer = Some(peer);
         self.endpoint() != before
@@ -330,7 +331,9 @@ mod tests {
         assert_eq!(of(Some("http://10.0.0.9:81/"), "10.0.0.8:5"), Some("10.0.0.9:81".to_owned()));
         assert_eq!(of(Some("http://consumer.example/"), "10.0.0.8:80"), Some("10.0.0.8:80".to_owned()));
         assert_eq!(of(None, "[::ffff:10.0.0.8]:50000"), Some("10.0.0.8:50000".to_owned()));
-        for nowhere in ["127.0.0.1:5", "[::ffff:127.0.0.1]:5", "[2001:db8::1]:5"] {
+        assert_eq!(of(Some("http://[fd00::9]:81/"), "10.0.0.8:5"), Some("[fd00::9]:81".to_owned()));
+        assert_eq!(of(None, "[2001:db8::1]:5"), Some("[2001:db8::1]:5".to_owned()));
+        for nowhere in ["127.0.0.1:5", "[::ffff:127.0.0.1]:5", "[::1]:5", "[fe80::1]:5"] {
             assert_eq!(of(None, nowhere), None);
         }
     }

@@ -1,6 +1,7 @@
 //! The state of the core as documents: for consumers, and the metadata for the orchestrator.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use api::aggregator::{AggregatorLevel, AggregatorMetadata, AggregatorSubscriber, AggregatorTopic};
 use api::gateway::{
@@ -171,8 +172,16 @@ pub(super) fn metadata(runtime: &Runtime, at_ms: u64) -> Vec<u8> {
 /// The last report of a gateway that stops.
 pub(super) fn farewell(runtime: &Runtime, at_ms: u64) -> Vec<u8> {
     let (node, at) = (runtime.identity.node.clone(), Instant(at_ms));
-    let document =
-        AggregatorMetadata { node, at, instance: None, url: None, address: None, levels: vec![], topics: vec![] };
+    let document = AggregatorMetadata {
+        node,
+        at,
+        instance: None,
+        url: None,
+        address: None,
+        ipv6_address: None,
+        levels: vec![],
+        topics: vec![],
+    };
     serde_json::to_vec(&document).unwrap_or_default()
 }
 
@@ -202,7 +211,8 @@ fn document(identity: &GatewayIdentity, core: &GatewayCore, now: SinceStart, at_
         at: Instant(at_ms),
         instance: Some(identity.instance.clone()),
         url: identity.url.clone(),
-        address: identity.source,
+        address: identity.sources.ipv4,
+        ipv6_address: identity.sources.ipv6,
         levels,
         topics,
     }
@@ -225,8 +235,14 @@ fn topic_reports(
         let node = node_of(identity, found);
         let subscribers = by_level.entry(found.terms.level).or_default();
         if is_reported(core, found) && nodes.contains(node) {
-            let (address, port) = found.endpoint().map(|endpoint| (*endpoint.ip(), endpoint.port())).unzip();
-            subscribers.push(AggregatorSubscriber { consumer: found.consumer(), node: node.to_owned(), address, port });
+            let endpoint = found.endpoint();
+            let (address, ipv6_address) = match endpoint.map(|endpoint| endpoint.ip()) {
+                Some(IpAddr::V4(address)) => (Some(address), None),
+                Some(IpAddr::V6(address)) => (None, Some(address)),
+                None => (None, None),
+            };
+            let (consumer, node, port) = (found.consumer(), node.to_owned(), endpoint.map(|endpoint| endpoint.port()));
+            subscribers.push(AggregatorSubscriber { consumer, node, address, ipv6_address, port });
         }
     }
     if by_level.is_empty() {

@@ -1,5 +1,7 @@
 //! Metadata, rates and views of the scheduler as documents.
 
+use std::net::IpAddr;
+
 use api::aggregator::{
     Aggregator, AggregatorDemand, AggregatorDestination, AggregatorFallback, AggregatorFreshness, AggregatorLevel,
     AggregatorLevelRate, AggregatorMetadata, AggregatorPath, AggregatorRates, AggregatorSubscriber, AggregatorTopic,
@@ -104,6 +106,7 @@ pub fn metadata(metadata: &Metadata) -> AggregatorMetadata {
         instance: metadata.presence.instance.as_ref().map(Name::to_string),
         url: metadata.presence.url.as_ref().map(Name::to_string),
         address: metadata.presence.address,
+        ipv6_address: metadata.presence.ipv6_address,
         levels: levels.collect(),
         topics: metadata.topics.iter().map(topic).collect(),
     }
@@ -119,10 +122,12 @@ fn topic(report: &TopicReport) -> AggregatorTopic {
 }
 
 fn subscriber(subscriber: &Subscriber) -> AggregatorSubscriber {
+    let address = subscriber.endpoint.map(|endpoint| endpoint.address);
     AggregatorSubscriber {
         consumer: subscriber.consumer.to_string(),
         node: subscriber.node.to_string(),
-        address: subscriber.endpoint.map(|endpoint| endpoint.address),
+        address: address.and_then(|address| if let IpAddr::V4(v4) = address { Some(v4) } else { None }),
+        ipv6_address: address.and_then(|address| if let IpAddr::V6(v6) = address { Some(v6) } else { None }),
         port: subscriber.endpoint.and_then(|endpoint| endpoint.port),
     }
 }

@@ -1,5 +1,7 @@
 //! Metadata documents as reports in the kernel's words.
 
+use std::net::IpAddr;
+
 use api::aggregator::{AggregatorMetadata, AggregatorSubscriber, AggregatorTopic, METADATA_MAX_BYTES};
 use kernel::id::{Name, NameError};
 use kernel::scheduler::report::Endpoint;
@@ -36,6 +38,9 @@ pub enum MetadataError {
     /// A port without an address.
     #[error("invalid metadata: topics.subscribers.port needs an address")]
     PortAlone,
+    /// An address of each version.
+    #[error("invalid metadata: topics.subscribers has an address and an ipv6_address")]
+    TwoAddresses,
     /// Two entries for one level.
     #[error("invalid metadata: levels has qos_level {level} twice")]
     LevelTwice {
@@ -51,6 +56,7 @@ impl MetadataError {
             Self::Name { field, .. } | Self::TooLarge { field, .. } => field,
             Self::Url => "url",
             Self::PortAlone => "topics.subscribers.port",
+            Self::TwoAddresses => "topics.subscribers.ipv6_address",
             Self::LevelTwice { .. } => "levels.qos_level",
         }
     }
@@ -106,6 +112,7 @@ pub fn report(document: &AggregatorMetadata) -> Result<Metadata, MetadataError> 
         instance: document.instance.as_deref().map(|text| name("instance", text)).transpose()?,
         url: document.url.as_deref().map(url).transpose()?,
         address: document.address,
+        ipv6_address: document.ipv6_address,
     };
     Ok(Metadata { node: name("node", &document.node)?, at: Millis(document.at.0), presence, levels, topics })
 }
@@ -122,7 +129,11 @@ fn topic_report(document: &AggregatorTopic) -> Result<TopicReport, MetadataError
 fn subscriber(document: &AggregatorSubscriber) -> Result<Subscriber, MetadataError> {
     let consumer = name("topics.subscribers.consumer", &document.consumer)?;
     let node = name("topics.subscribers.node", &document.node)?;
-    let endpoint = match (document.address, document.port) {
+    let address = match (document.address, document.ipv6_address) {
+        (Some(_), Some(_)) => return Err(MetadataError::TwoAddresses),
+        (v4, v6) => v4.map(IpAddr::V4).or(v6.map(IpAddr::V6)),
+    };
+    let endpoint = match (address, document.port) {
         (Some(address), port) => Some(Endpoint { address, port }),
         (None, None) => None,
         (None, Some(_)) => return Err(MetadataError::PortAlone),
@@ -158,6 +169,8 @@ fn bandwidth(field: &'static str, value: u64) -> Result<Bandwidth, MetadataError
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::super::documents;
     use super::*;
 
@@ -180,6 +193,8 @@ mod tests {
         assert_eq!(wrong(&|document| document.topics[0].arrival_bps = u64::MAX), "topics.arrival_bps");
         assert_eq!(wrong(&|document| document.instance = Some("\n".to_owned())), "instance");
         assert_eq!(wrong(&|document| document.topics[0].subscribers[0].address = None), "topics.subscribers.port");
+        let both = wrong(&|document| document.topics[0].subscribers[0].ipv6_address = Some(Ipv6Addr::LOCALHOST));
+        assert_eq!(both, "topics.subscribers.ipv6_address");
         for url in
             ["", "http://", "ftp://x", "javascript:alert(1)", "http://a b", "http://u:p@x", "http://x/\"", "http:///x"]
         {

@@ -2,7 +2,7 @@
 //! rate and the backlog over the drain time.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::hysteresis::LeaseState;
 use super::settings::SchedulerSettings;
@@ -49,6 +49,8 @@ pub struct Presence {
     pub url: Option<Name>,
     /// The address from which it sends.
     pub address: Option<Ipv4Addr>,
+    /// The same to consumers that are reached by IPv6.
+    pub ipv6_address: Option<Ipv6Addr>,
 }
 
 /// A level of an aggregator.
@@ -93,8 +95,8 @@ pub struct Subscriber {
 /// The address at which a consumer receives.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Endpoint {
-    /// An IPv4 address.
-    pub address: Ipv4Addr,
+    /// An address of IPv4 or IPv6.
+    pub address: IpAddr,
     /// A TCP port; `None`: any.
     pub port: Option<u16>,
 }
