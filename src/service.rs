@@ -46,7 +46,7 @@ use mqtt::auth::AccessError;
 use mqtt::transport::TlsError;
 use mqtt::{self, Broker};
 use mqtt_listeners::MqttListeners;
-use rest_certificate::TlsFiles;
+use rest_certificate::rest_tls;
 use rest_listener::RestListener;
 
 /// What aggregators are told of refused reports over MQTT: the problems of the REST interface.
@@ -209,7 +209,7 @@ impl Service {
         if app.read(|state| state.sequence().0 == 0) {
             put_first_topology(&app).await?;
         }
-        let listener = RestListener::open(config.listen, TlsFiles::of(config)).await?;
+        let listener = RestListener::open(config.listen, rest_tls(config).transpose()?).await?;
         let (policy, faults) = BrokerPolicy::new(authenticator.clone());
         let doors = MqttListeners::open(config.mqtt_listen, &config.mqtt, policy).await?;
         let broker = doors.broker_on(config.store.expose(), config.durability.into()).await?;

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use clap::{ArgAction, Args};
 use reqwest::Url;
@@ -77,6 +78,13 @@ impl Arguments {
     }
 }
 
+/// How many lines wait for whoever reads standard output.
+const LINES_MAX: usize = 1_024;
+/// How long a line waits before it is tried again.
+const OUTPUT_REST: Duration = Duration::from_millis(5);
+/// How long the end waits for whoever reads.
+const OUTPUT_WAIT: Duration = Duration::from_secs(2);
+
 /// The last line of the output.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct SummaryLine {
@@ -96,12 +104,12 @@ pub enum Error {
     /// The token cannot be sent.
     #[error(transparent)]
     Token(#[from] ClientError),
-    /// The runtime or standard output failed.
+    /// The runtime cannot begin.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// The summary cannot be written; a defect.
-    #[error("the summary cannot be written: {0}")]
-    Json(#[from] serde_json::Error),
+    /// No gateway took a subscription.
+    #[error("no subscription was ever made")]
+    NeverSubscribed,
 }
 
 /// Consumes until SIGINT, SIGTERM or the end of `--for-ms`.
@@ -126,6 +134,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         delivery,
         coding: if arguments.uncompressed { BatchCoding::Identity } else { BatchCoding::Zstd },
     };
+    let output = LineOutput::start();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let summary = runtime.block_on(async {
         let stop = CancellationToken::new();
@@ -139,14 +148,50 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         }
         let quiet = arguments.quiet;
         let consumer = Consumer::build(options).await?;
-        Ok::<_, Error>(consumer.run(stop, |line| quiet || write(line).is_ok()).await?)
+        let write = |line: &MessageLog| quiet || output.write(line, || !stop.is_cancelled());
+        Ok::<_, Error>(consumer.run(stop.clone(), write).await?)
     })?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", serde_json::to_string(&SummaryLine { summary })?)?;
-    Ok(())
+    let was_subscribed = summary.subscriptions.iter().any(|subscription| subscription.subscribed > 0);
+    output.end(&SummaryLine { summary });
+    if was_subscribed { Ok(()) } else { Err(Error::NeverSubscribed) }
 }
 
-fn write(line: &MessageLog) -> Result<(), Error> {
-    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(line)?)?;
-    Ok(())
+/// Standard output, written by a thread: whoever reads it slowly, or not at all, holds up lines and not the end.
+struct LineOutput {
+    lines: SyncSender<String>,
+    ended: Receiver<()>,
+}
+
+impl LineOutput {
+    fn start() -> Self {
+        let (lines, waiting) = sync_channel::<String>(LINES_MAX);
+        let (end, ended) = sync_channel(1);
+        std::thread::spawn(move || {
+            let is_written = |line: String| writeln!(std::io::stdout().lock(), "{line}").is_ok();
+            let _ = waiting.into_iter().all(is_written);
+            let _ = end.send(());
+        });
+        Self { lines, ended }
+    }
+
+    /// Whether the line will be written: waits for room as long as it may.
+    fn write(&self, line: &impl Serialize, may_wait: impl Fn() -> bool) -> bool {
+        let Ok(mut line) = serde_json::to_string(line) else { return false };
+        loop {
+            match self.lines.try_send(line) {
+                Ok(()) => return true,
+                Err(TrySendError::Full(back)) if may_wait() => line = back,
+                Err(_) => return false,
+            }
+            std::thread::sleep(OUTPUT_REST);
+        }
+    }
+
+    /// Writes a last line, and waits a moment for whoever reads.
+    fn end(self, last: &impl Serialize) {
+        let end = Instant::now() + OUTPUT_WAIT;
+        self.write(last, || Instant::now() < end);
+        drop(self.lines);
+        let _ = self.ended.recv_timeout(end.saturating_duration_since(Instant::now()));
+    }
 }

@@ -65,6 +65,12 @@ pub struct Arguments {
     /// The same of IPv6, for consumers that are reached by it.
     #[arg(long, env = "WATERMASTER_GATEWAY_IPV6_SOURCE", value_name = "ADDRESS")]
     ipv6_source: Option<Ipv6Addr>,
+    /// The certificate of the interface for consumers and its chain, in PEM: it is served over TLS. Read again when it changes.
+    #[arg(long, env = "WATERMASTER_GATEWAY_TLS_CERTIFICATE", value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// The key of that certificate, in PEM.
+    #[arg(long, env = "WATERMASTER_GATEWAY_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// The orchestrator's URL, as http://127.0.0.1:8080, or that of its MQTT broker, as mqtt://127.0.0.1:1883; absent: the
     /// fallback rates hold for ever.
     #[arg(long, env = "WATERMASTER_ORCHESTRATOR")]
@@ -143,6 +149,8 @@ impl Arguments {
         options.advertise = self.advertise.clone().or(options.advertise);
         options.source = self.source.or(options.source);
         options.ipv6_source = self.ipv6_source.or(options.ipv6_source);
+        options.tls_certificate = self.tls_certificate.clone().or(options.tls_certificate);
+        options.tls_key = self.tls_key.clone().or(options.tls_key);
         options.data = self.data.clone().or(options.data);
         overrule(&mut options.data_sync, self.data_sync.as_ref());
         options.orchestrator = self.orchestrator.clone().or(options.orchestrator);
@@ -185,14 +193,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 
 fn greet(gateway: &Gateway, options: &GatewayOptions) {
     let (address, mqtt) = (gateway.address(), gateway.mqtt_address());
-    let GatewayOptions { id, node, .. } = options;
+    let (GatewayOptions { id, node, .. }, scheme) = (options, options.scheme());
     let orchestrator = options.orchestrator.as_deref().unwrap_or("none: the fallback rates hold");
     greeting(&format!(
         "Gateway {id} at node {node}.\n  \
          devices       mqtt://{mqtt}\n  \
-         names         curl -s http://{address}/v1/contents\n  \
-         subscribe     watermaster consumer --subscribe 'gateway=http://{address},topic=#,qos_level=1'\n  \
-         how it is     curl -s http://{address}/v1/status\n  \
+         names         curl -s {scheme}://{address}/v1/contents\n  \
+         subscribe     watermaster consumer --subscribe 'gateway={scheme}://{address},topic=#,qos_level=1'\n  \
+         how it is     curl -s {scheme}://{address}/v1/status\n  \
          orchestrator  {orchestrator}\n"
     ));
 }

@@ -21,13 +21,12 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::ServiceError;
-use super::rest_certificate::{RestCertificate, TlsFiles};
 use super::unread_body;
 use crate::auth::PeerCertificate;
 use crate::http::Peer;
 use mqtt::address::client_address;
 use mqtt::limits::open_files_max;
-use mqtt::transport::Tls;
+use mqtt::transport::{RenewedTls, Tls};
 
 /// How long the head of a request may take, and how long a connection may be without one.
 const HEAD_MAX: Duration = Duration::from_secs(30);
@@ -43,13 +42,13 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// A bound listener.
 pub(super) struct RestListener {
     listener: TcpListener,
-    certificate: Option<Arc<RestCertificate>>,
+    certificate: Option<Arc<RenewedTls>>,
 }
 
 impl RestListener {
-    /// Takes the address, and reads the certificate if there is one.
-    pub(super) async fn open(address: SocketAddr, files: Option<TlsFiles>) -> Result<Self, ServiceError> {
-        let certificate = files.map(|files| RestCertificate::read(files).map(Arc::new)).transpose()?;
+    /// Takes the address.
+    pub(super) async fn open(address: SocketAddr, certificate: Option<RenewedTls>) -> Result<Self, ServiceError> {
+        let certificate = certificate.map(Arc::new);
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|error| ServiceError::Listen { address, error })?;
         Ok(Self { listener, certificate })

@@ -1,7 +1,7 @@
 //! The command line against the program itself: what people type, and what programs read.
 
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -74,6 +74,38 @@ fn a_service_runs_whether_or_not_somebody_reads_where_it_is() {
     }
     service.kill().unwrap();
     service.wait().unwrap();
+}
+
+/// As in `watermaster consumer ... | less`, where nobody scrolls on.
+#[test]
+fn a_consumer_ends_though_nobody_reads_what_it_writes() {
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (listen, device) = (free(), free());
+    let mut gateway = Command::new(env!("CARGO_BIN_EXE_watermaster"))
+        .args(["gateway", "--listen", &listen, "--mqtt-listen", &device, "--generate", "topic=t,rate_bps=4000000"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut consumer = Command::new(env!("CARGO_BIN_EXE_watermaster"))
+        .args(["consumer", "--name", "c", "--stream", "--node", "gateway", "--subscribe"])
+        .arg(format!("gateway=http://{listen},topic=#,qos_level=1"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // More than a pipe and the lines that wait for it hold.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert!(Command::new("kill").args(["-INT", &consumer.id().to_string()]).status().unwrap().success());
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let status = loop {
+        match consumer.try_wait().unwrap() {
+            Some(status) => break status,
+            None => assert!(std::time::Instant::now() < end, "it does not end"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    assert!(status.success(), "{status}");
 }
 
 #[test]

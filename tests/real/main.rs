@@ -15,6 +15,7 @@ mod driver;
 mod faults;
 mod gateway;
 mod gateway_over_mqtt;
+mod gateway_over_tls;
 mod hosts;
 mod journal;
 mod lab;

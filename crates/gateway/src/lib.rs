@@ -53,6 +53,7 @@ pub mod subscription;
 pub mod wire_cost;
 
 pub mod spool;
+mod listener;
 mod server;
 mod runtime;
 mod intake;

@@ -23,6 +23,7 @@ use super::orchestrator::{OrchestratorEndpoint, OrchestratorUrlError};
 use super::subscription::is_routable;
 use mqtt::Synchronous;
 use mqtt::codec::topic;
+use mqtt::transport::{ClientCertificates, RenewedTls, Tls, TlsError};
 
 /// The options of a gateway.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -45,6 +46,10 @@ pub struct GatewayOptions {
     pub source: Option<Ipv4Addr>,
     /// The same for consumers that are reached by IPv6.
     pub ipv6_source: Option<Ipv6Addr>,
+    /// The certificate of the interface for consumers and its chain, in PEM; with `tls_key`, it is served over TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// The key of that certificate, in PEM.
+    pub tls_key: Option<PathBuf>,
     /// The URL of the orchestrator, http or https, or of the MQTT broker that it listens at, mqtt or mqtts; absent: the
     /// fallback rates hold for ever.
     pub orchestrator: Option<String>,
@@ -114,6 +119,8 @@ impl Default for GatewayOptions {
             public_hosts: vec![],
             source: None,
             ipv6_source: None,
+            tls_certificate: None,
+            tls_key: None,
             orchestrator: None,
             orchestrator_token_file: None,
             report_every_ms: u64::try_from(REPORT_INTERVAL.as_millis()).unwrap_or(1_000),
@@ -159,6 +166,9 @@ pub enum OptionsError {
     /// Not a URL for consumers.
     #[error("invalid advertise '{0}': give an http or https URL of at most {NAME_MAX_BYTES} bytes without credentials")]
     Advertise(String),
+    /// A certificate without its key, or the other way round.
+    #[error("invalid tls: tls_certificate and tls_key are given together")]
+    HalfOfTls,
     /// A number is out of its range.
     #[error("invalid {name}: {value} is not from {min} to {max}")]
     Range {
@@ -211,6 +221,9 @@ impl GatewayOptions {
         if let Some(url) = self.advertise.as_ref().filter(|url| !is_public_url(url)) {
             return Err(OptionsError::Advertise(url.clone()));
         }
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            return Err(OptionsError::HalfOfTls);
+        }
         within("report_every_ms", self.report_every_ms, 50, 3_600_000)?;
         within("sources", self.generate.len() as u64, 0, SOURCES_MAX as u64)?;
         for bytes in self.buffer_bytes {
@@ -228,8 +241,21 @@ impl GatewayOptions {
 
     /// The URL at which consumers find a gateway that listens at `address`.
     pub(super) fn public_url(&self, address: SocketAddr) -> Option<String> {
-        let own = || (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
+        let own = || (!address.ip().is_unspecified()).then(|| format!("{}://{address}", self.scheme()));
         self.advertise.clone().or_else(own)
+    }
+
+    /// The scheme of the interface for consumers.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls_certificate.is_some() { "https" } else { "http" }
+    }
+
+    /// The TLS of the interface for consumers, if it has one.
+    pub(super) fn tls(&self) -> Option<Result<RenewedTls, TlsError>> {
+        let (chain, key) = self.tls_certificate.clone().zip(self.tls_key.clone())?;
+        let files = vec![chain.clone(), key.clone()];
+        let read = move || Ok(Tls::read(&chain, &key, ClientCertificates::NotAsked)?.offering(&[b"http/1.1"]));
+        Some(RenewedTls::read(files, read))
     }
 
     /// The hosts that a gateway which listens at `address` answers for.
@@ -310,6 +336,8 @@ mod tests {
         assert!(matches!(bad.check(), Err(OptionsError::Range { .. })));
         let bad = GatewayOptions { orchestrator: Some("ftp://x".to_owned()), ..GatewayOptions::default() };
         assert!(matches!(bad.check(), Err(OptionsError::Orchestrator(_))));
+        let bad = GatewayOptions { tls_key: Some("key.pem".into()), ..GatewayOptions::default() };
+        assert!(matches!(bad.check(), Err(OptionsError::HalfOfTls)));
         for url in ["x", "ftp://x", "http://u:p@x", "http://x y"] {
             let bad = GatewayOptions { advertise: Some(url.to_owned()), ..GatewayOptions::default() };
             assert!(matches!(bad.check(), Err(OptionsError::Advertise(_))), "{url}");

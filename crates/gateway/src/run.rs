@@ -16,11 +16,13 @@ use super::core::{GatewayCore, GatewaySettings};
 use super::generator;
 use super::intake::DeviceIntake;
 use super::limits::{ORCHESTRATOR_WAIT, PACKET_MAX_BYTES, STOP_WAIT};
+use super::listener::ConsumerListener;
 use super::options::{GatewayOptions, OptionsError};
 use super::orchestrator::{HttpReports, OrchestratorEndpoint, ReportTransport, connect, follow_rates, run_reports};
 use super::runtime::{GatewayIdentity, Runtime};
 use super::server::{CountedStream, GatewayState, router};
 use super::spool::{Spool, SpoolError, SpoolFile, SpoolWriter};
+use mqtt::transport::{RenewedTls, TlsError};
 use mqtt::{Broker, BrokerStartError, Settings as BrokerSettings, Sqlite, SqliteAddress};
 
 /// The file of the sessions of devices, in the folder of data. Its lock holds for the folder.
@@ -48,6 +50,9 @@ pub enum GatewayError {
     /// TLS to the orchestrator's broker cannot be set up.
     #[error("TLS to the orchestrator's broker cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+    /// The certificate of its interface cannot be used.
+    #[error("the certificate of the interface cannot be used: {0}")]
+    Certificate(#[from] TlsError),
     /// Its broker does not start.
     #[error("the broker does not start: {0}")]
     Broker(#[from] BrokerStartError),
@@ -64,6 +69,7 @@ pub struct Gateway {
     options: GatewayOptions,
     runtime: Arc<Runtime>,
     listener: TcpListener,
+    certificate: Option<Arc<RenewedTls>>,
     mqtt_listener: TcpListener,
     mqtt_address: SocketAddr,
     kept: Option<KeptData>,
@@ -82,6 +88,7 @@ impl Gateway {
     /// An option is invalid, or an address cannot be bound.
     pub async fn build(options: GatewayOptions) -> Result<Self, GatewayError> {
         options.check()?;
+        let certificate = options.tls().transpose()?.map(Arc::new);
         let (listener, address) = listen(options.listen).await?;
         let (mqtt_listener, mqtt_address) = listen(options.mqtt_listen).await?;
         let clock = GatewayClock::start();
@@ -101,7 +108,7 @@ impl Gateway {
         let identity =
             GatewayIdentity { id: options.id.clone(), node: options.node.clone(), instance, address, url, sources };
         let runtime = Arc::new(Runtime::new(identity, clock, core, spool));
-        Ok(Self { options, runtime, listener, mqtt_listener, mqtt_address, kept })
+        Ok(Self { options, runtime, listener, certificate, mqtt_listener, mqtt_address, kept })
     }
 
     /// The address of the interface for consumers.
@@ -119,7 +126,7 @@ impl Gateway {
     /// # Errors
     /// It cannot begin, or its listener breaks.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
-        let Self { options, runtime, listener, mqtt_listener, kept, .. } = self;
+        let Self { options, runtime, listener, certificate, mqtt_listener, kept, .. } = self;
         let over = runtime.stop.clone();
         let tasks = TaskTracker::new();
         let settings = BrokerSettings { packet_max_bytes: PACKET_MAX_BYTES, ..BrokerSettings::default() };
@@ -166,7 +173,10 @@ impl Gateway {
         for id in runtime.read(|core, _| core.subscriptions().map(|found| found.id).collect::<Vec<_>>()) {
             state.start_callback(id);
         }
-        let served = serve(listener, state, stop, over.clone()).await;
+        if let Some(certificate) = &certificate {
+            tasks.spawn(Arc::clone(certificate).follow(over.clone()));
+        }
+        let served = serve(ConsumerListener::new(listener, certificate), state, stop, over.clone()).await;
         over.cancel();
         tasks.close();
         let stopped = async {
@@ -203,7 +213,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Gatewa
 
 /// Serves until `stop`; then streams end with `over`, and requests get a moment.
 async fn serve(
-    listener: TcpListener,
+    listener: ConsumerListener,
     state: GatewayState,
     stop: CancellationToken,
     over: CancellationToken,

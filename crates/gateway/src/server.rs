@@ -22,7 +22,6 @@ use bytes::Bytes;
 use futures_util::{FutureExt, Stream, stream::unfold};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +33,7 @@ use super::clock::wall_ms;
 use super::content_coding::{BodyEncoder, DeliveryCoding};
 use super::core::DeliveryOutcome;
 use super::limits::{BODY_MAX_BYTES, KEEP_ALIVE, KEEP_WAIT, RETAINED_FIRST_MAX};
+use super::listener::{ConsumerListener, own_address};
 use super::options::check_policies;
 use super::problem::GatewayProblem;
 use super::runtime::{RenderedBatch, Runtime, WorkerHandle};
@@ -282,9 +282,9 @@ pub(super) struct CountedStream {
     there: SocketAddr,
 }
 
-impl Connected<IncomingStream<'_, TcpListener>> for CountedStream {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self { here: stream.io().local_addr().ok(), there: *stream.remote_addr() }
+impl Connected<IncomingStream<'_, ConsumerListener>> for CountedStream {
+    fn connect_info(stream: IncomingStream<'_, ConsumerListener>) -> Self {
+        Self { here: own_address(stream.io()), there: *stream.remote_addr() }
     }
 }
 

@@ -4,9 +4,11 @@
 
 mod proxy;
 mod tls;
+mod renewed_tls;
 mod client_verifier;
 mod websocket;
 
 pub use proxy::read_proxy_header;
-pub use tls::{ClientCertificates, Tls, TlsError};
+pub use renewed_tls::RenewedTls;
+pub use tls::{ClientCertificates, Tls, TlsError, TlsStream};
 pub use websocket::{KnownPages, WebSocket, WebSocketError, accept_websocket};

@@ -11,7 +11,7 @@ use rustls::server::{NoServerSessionStorage, ServerConfig, VerifierBuilderError}
 use rustls::{CertificateError, OtherError, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+pub use tokio_rustls::server::TlsStream;
 
 use super::client_verifier::{Absence, verifier};
 use crate::limits::HANDSHAKE_WAIT;
