@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::aggregator::{FlowPath, Reservation, SchedulerFlow};
-use super::{Dispatcher, RecoveredReservation, WantedReservation, named};
+use super::recovered::RecoveredFlow;
+use super::{Dispatcher, WantedReservation, named};
 use crate::allocation::Allocation;
 use crate::id::{Name, NodeIx};
 use crate::scheduler::{FlowKey, PathKey, QosLevel};
@@ -33,7 +34,7 @@ impl Dispatcher {
         for (place, wanted) in wants {
             let packets = wanted.packets.clone();
             let Some(orphan) = self.set_demand(id, place, wanted, network) else { continue };
-            for allocation in self.orphans.remove(&orphan).into_iter().flatten() {
+            for allocation in self.orphans.take(&orphan) {
                 let held = state.allocation(allocation);
                 let Some(known) = self.aggregators.get(id) else { continue };
                 let tenant = known.tenant.as_ref().map(|one| &one.tenant);
@@ -89,7 +90,7 @@ impl Dispatcher {
         place: (QosLevel, NodeIx),
         WantedReservation { egress, want, packets }: WantedReservation,
         network: &Network,
-    ) -> Option<RecoveredReservation> {
+    ) -> Option<RecoveredFlow> {
         let known = self.aggregators.get_mut(id)?;
         let key = FlowKey { aggregator: known.ix, level: place.0, egress: place.1 };
         let net = self.nets.get_mut(&known.topology)?;
@@ -105,7 +106,7 @@ impl Dispatcher {
         net.put(key, &flow);
         known.flows.insert(place, flow);
         let (aggregator, topology) = (id.clone(), known.topology.clone());
-        Some(RecoveredReservation { aggregator, topology, class_type: place.0.class_type(), ends })
+        Some(RecoveredFlow { aggregator, topology, class_type: place.0.class_type(), ends })
     }
 
     pub(super) fn drop_flows(&mut self, id: &Name) {

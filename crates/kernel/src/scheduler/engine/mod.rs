@@ -12,6 +12,7 @@ mod adjustment;
 mod network_view;
 mod lease;
 mod rebalance;
+mod recovered;
 mod tenants;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,13 +25,13 @@ pub use reservations::{ASKS_AT_ONCE_MAX, Ask, GrantOutcome, GrantPurpose};
 use adjustment::Adjustment;
 use aggregator::AggregatorState;
 use network_view::Net;
+use recovered::{RecoveredReservations, is_ours};
 use reservations::ScarceLinks;
 
 use super::hysteresis::LeaseState;
 use super::report::{AHEAD_MAX_MS, InvalidReport, Metadata};
 use super::{AggregatorIx, FlowDemand, LEVELS, PathKey, SchedulerSettings};
-use crate::allocation::{self, Allocation, Owner};
-use crate::class::ClassType;
+use crate::allocation;
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
 use crate::path::Workspace;
 use crate::refusal::Refusal;
@@ -117,7 +118,7 @@ pub struct Dispatcher {
     /// Reservations to release.
     discarded: BTreeSet<AllocationId>,
     /// Reservations made before a restart, until their aggregator reports again.
-    orphans: BTreeMap<RecoveredReservation, BTreeSet<AllocationId>>,
+    orphans: RecoveredReservations,
     orphans_until: Option<Millis>,
     /// When the division of flows among their paths was last found to be for what is asked for, or made so.
     balanced_at: Millis,
@@ -135,28 +136,10 @@ struct WantedReservation {
     packets: Option<allocation::Flow>,
 }
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct RecoveredReservation {
-    aggregator: Name,
-    topology: Name,
-    class_type: ClassType,
-    ends: (NodeIx, NodeIx),
-}
-
 impl Dispatcher {
     /// No aggregators yet. Reservations made before a restart are kept for two leases.
     pub fn new(settings: SchedulerSettings, topology: Option<Name>, state: &State, now: Millis) -> Self {
-        let mut orphans: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-        for allocation in state.allocations_after(None).filter(|allocation| is_ours(allocation)) {
-            let Some(aggregator) = allocation.demand.attributes.aggregator.clone() else { continue };
-            let orphan = RecoveredReservation {
-                aggregator,
-                topology: allocation.demand.topology.clone(),
-                class_type: allocation.demand.class_type,
-                ends: (allocation.demand.ingress, allocation.demand.egress),
-            };
-            orphans.entry(orphan).or_default().insert(allocation.id);
-        }
+        let orphans = RecoveredReservations::of(state);
         let patience_ms = settings.lease_ms.saturating_mul(2);
         let orphans_until = (!orphans.is_empty()).then(|| Millis(now.0.saturating_add(patience_ms)));
         Self {
@@ -281,7 +264,7 @@ impl Dispatcher {
         }
         if self.orphans_until.is_some_and(|until| until <= now) {
             self.orphans_until = None;
-            self.discarded.extend(std::mem::take(&mut self.orphans).into_values().flatten());
+            self.discarded.extend(self.orphans.take_all());
         }
         self.rebalance_when_due(now);
         self.adjust_when_due(now);
@@ -311,7 +294,7 @@ impl Dispatcher {
                 }
                 self.set_reservation(key, now);
                 self.pending.insert(key);
-            } else if state.allocation(*id).is_some_and(|allocation| is_ours(allocation)) && !self.is_orphan(*id) {
+            } else if state.allocation(*id).is_some_and(|allocation| is_ours(allocation)) && !self.orphans.has(*id) {
                 // Made by a request whose outcome was unknown, or by an instance that scheduled before.
                 self.discarded.insert(*id);
             }
@@ -321,10 +304,6 @@ impl Dispatcher {
                 net.refresh(network, &self.settings);
             }
         }
-    }
-
-    fn is_orphan(&self, id: AllocationId) -> bool {
-        self.orphans.values().any(|orphans| orphans.contains(&id))
     }
 
     /// As [`Dispatcher::sync`], where it is not known which allocations and tenants changed.
@@ -461,8 +440,4 @@ fn named<'a>(
 /// The number of topics and subscribers of a report.
 fn entries_of(metadata: &Metadata) -> usize {
     metadata.topics.iter().map(|topic| 1 + topic.subscribers.len()).sum()
-}
-
-fn is_ours(allocation: &Allocation) -> bool {
-    allocation.demand.attributes.owner == Owner::Scheduler
 }
