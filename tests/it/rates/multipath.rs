@@ -149,7 +149,7 @@ proptest! {
     #[test]
     fn links_carry_what_they_have_in_whatever_order_flows_came(asked in asked()) {
         let (topology, settings) = (small(asked.topology), SchedulerSettings::default());
-        let flows = asked.place(&topology, settings.paths_max());
+        let flows = asked.place(&topology, settings.candidates_max());
         let forward = plan(&topology, &settings, flows.iter());
         prop_assert_eq!(&forward, &plan(&topology, &settings, flows.iter().rev()));
         let mut carried = vec![0; topology.link_count()];
@@ -161,6 +161,7 @@ proptest! {
             prop_assert!(carried[ix.at()] <= link.capacity.as_bps());
         }
         for (key, _, want) in &flows {
+            prop_assert!(forward.keys().filter(|path| path.flow == *key).count() <= settings.paths_max());
             let sum: u64 = forward.iter().filter(|(path, _)| path.flow == *key).map(|(_, rate)| rate.rate.as_bps()).sum();
             // Each piece of each path is rounded up to a step.
             let most = u128::from(want.demand.as_bps()) * 33 / 32 + 64;
