@@ -129,7 +129,7 @@ impl Round {
             for level in QosLevel::ALL {
                 let egress = node();
                 let paths =
-                    commodities::paths(topology, graph, (ingress, egress), settings.paths_max(), &mut workspace);
+                    commodities::paths(topology, graph, (ingress, egress), settings.candidates_max(), &mut workspace);
                 if !paths.is_empty() {
                     flows.push((FlowKey { aggregator: AggregatorIx(aggregator), level, egress }, paths));
                 }

@@ -71,7 +71,7 @@ pub(crate) fn planned(topology: &Topology, commodities: &[Commodity], settings: 
         egress: commodities[at].ends.1,
     };
     for (at, commodity) in commodities.iter().enumerate() {
-        let paths = paths(topology, &graph, commodity.ends, settings.paths_max(), &mut workspace);
+        let paths = paths(topology, &graph, commodity.ends, settings.candidates_max(), &mut workspace);
         let demand = Bandwidth::saturating_from_bps(commodity.demand_bps);
         planner.put(key(at), &paths, FlowDemand { demand, boosted: false });
     }

@@ -13,7 +13,7 @@ use kernel::topology::{LinkState, Topology};
 use kernel::units::Bandwidth;
 use proptest::prelude::*;
 
-use super::commodities::{Commodity, Nearness, draw, nearness, paths, planned};
+use super::commodities::{Commodity, draw, nearness, paths, planned};
 use super::dispatch::{MBPS, World, settings};
 use crate::kernel::{name, network};
 
@@ -57,11 +57,10 @@ fn fine() -> SchedulerSettings {
 #[test]
 fn thirty_aggregators_on_nsfnet_are_near_the_optimum() {
     let topology = nsfnet();
-    let cases = [(0, None), (1, None), (2, None), (3, Some(9_000 * MBPS))];
+    // Among the first twelve draws of endless demands, those that were furthest away with four candidates.
+    let cases = [(0, None), (3, None), (6, None), (3, Some(9_000 * MBPS))];
     let near = cases.map(|(seed, demand)| nearness(&topology, &draw(seed, 14, 30, demand), &fine()));
-    let mean = |each: fn(&Nearness) -> f64| near.iter().map(each).sum::<f64>() / near.len() as f64;
-    assert!(mean(|near| near.least) >= 0.95 && mean(|near| near.total) >= 0.97, "{near:?}");
-    assert!(near.iter().all(|near| near.least >= 0.88 && near.total >= 0.94), "{near:?}");
+    assert!(near.iter().all(|near| near.least >= 0.95 && near.total >= 0.97), "{near:?}");
 }
 
 #[test]
@@ -75,8 +74,8 @@ fn most_small_networks_are_near_the_optimum() {
         })
         .collect();
     let good = near.iter().filter(|near| near.least >= 0.95 && near.total >= 0.97).count();
-    // What four paths leave out: in the others a flow is split over more, or rounds end before.
-    assert!(good >= 33, "{good} of 40: {near:?}");
+    // In the others a flow is split over more than four paths, or rounds end before.
+    assert!(good >= 35, "{good} of 40: {near:?}");
     assert!(near.iter().all(|near| near.least >= 0.8 && near.total >= 0.8), "{near:?}");
 }
 
@@ -149,7 +148,7 @@ proptest! {
     #[test]
     fn links_carry_what_they_have_in_whatever_order_flows_came(asked in asked()) {
         let (topology, settings) = (small(asked.topology), SchedulerSettings::default());
-        let flows = asked.place(&topology, settings.paths_max());
+        let flows = asked.place(&topology, settings.candidates_max());
         let forward = plan(&topology, &settings, flows.iter());
         prop_assert_eq!(&forward, &plan(&topology, &settings, flows.iter().rev()));
         let mut carried = vec![0; topology.link_count()];
@@ -161,6 +160,7 @@ proptest! {
             prop_assert!(carried[ix.at()] <= link.capacity.as_bps());
         }
         for (key, _, want) in &flows {
+            prop_assert!(forward.keys().filter(|path| path.flow == *key).count() <= settings.paths_max());
             let sum: u64 = forward.iter().filter(|(path, _)| path.flow == *key).map(|(_, rate)| rate.rate.as_bps()).sum();
             // Each piece of each path is rounded up to a step.
             let most = u128::from(want.demand.as_bps()) * 33 / 32 + 64;

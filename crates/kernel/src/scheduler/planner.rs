@@ -16,6 +16,7 @@
 mod classes;
 mod owned_max_min;
 mod balance;
+mod logarithm;
 mod splits;
 mod path_entries;
 
@@ -170,7 +171,7 @@ impl Planner {
         let resources = capacity.iter().copied().chain(std::iter::repeat_n(0, bounded));
         let mut planner = Self {
             flows: BTreeMap::new(),
-            balance: Balance::of(&capacity),
+            balance: Balance::of(&capacity, settings.paths_max()),
             index: BTreeMap::new(),
             entries: vec![],
             vacant: vec![],
@@ -241,9 +242,10 @@ impl Planner {
         Bandwidth::saturating_from_bps(self.capacity.get(link.at()).copied().unwrap_or(0))
     }
 
-    /// Sets the demand and the paths of a flow, the preferred one first; beyond the settings' most they are not looked at.
+    /// Sets the demand and the paths that a flow may have, the preferred one first; beyond
+    /// [`SchedulerSettings::candidates_max`] they are not looked at.
     pub fn put(&mut self, key: FlowKey, paths: &[Arc<[LinkIx]>], want: FlowDemand) {
-        let paths = paths.get(..self.settings.paths_max()).unwrap_or(paths);
+        let paths = paths.get(..self.settings.candidates_max()).unwrap_or(paths);
         match self.flows.get_mut(&key) {
             Some(flow) if *flow.paths == *paths => {
                 if flow.want == want {

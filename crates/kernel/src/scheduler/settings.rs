@@ -125,6 +125,14 @@ impl SchedulerSettings {
         }
     }
 
+    /// How many paths of a flow are tried: the best are those that it has.
+    pub fn candidates_max(&self) -> usize {
+        match self.paths_max() {
+            1 => 1,
+            several => (several * 2).min(PATHS_MAX),
+        }
+    }
+
     /// Checks every bound.
     ///
     /// # Errors

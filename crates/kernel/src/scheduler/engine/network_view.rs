@@ -27,6 +27,8 @@ pub(super) struct Net {
     pub(super) metric: Metric,
     /// The most paths of a flow.
     pub(super) paths_max: usize,
+    /// The most that are tried.
+    candidates_max: usize,
     /// What drives the switches, if anything does.
     driver: Option<DriverKind>,
     /// The scheduler's own reservations on each link, by level.
@@ -64,11 +66,12 @@ impl Net {
         let (own_bps, booked_bps) = (vec![none; topology.link_count()], vec![0; topology.link_count()]);
         let holders = vec![BTreeSet::new(); topology.link_count()];
         let metric = path_metric(&network.model().policy, &Constraints::default());
-        let paths_max = settings.paths_max();
+        let (paths_max, candidates_max) = (settings.paths_max(), settings.candidates_max());
         Self {
             planner,
             metric,
             paths_max,
+            candidates_max,
             driver,
             topology,
             model: Arc::clone(network.model()),
@@ -208,7 +211,7 @@ fn left(
 }
 
 impl Net {
-    /// The paths of a flow: the one that would be reserved now, with room for its demand without victims or else at any rate;
+    /// The paths that a flow may have: the one that would be reserved now, with room for its demand without victims or else at any rate;
     /// then others that share few links with it and with each other, whatever is reserved on them.
     pub(super) fn paths_of(
         &self,
@@ -227,7 +230,7 @@ impl Net {
             path::shortest(network.graph(), &free, &query, workspace).ok().map(|found| found.links.into())
         });
         let mut paths: Vec<Arc<[LinkIx]>> = first.into_iter().collect();
-        let (ends, paths_max) = ((ingress, egress), self.paths_max);
+        let (ends, paths_max) = ((ingress, egress), self.candidates_max);
         let query = AlternativeQuery { graph: network.graph(), topology: &self.topology, ends, metric, paths_max };
         add_alternatives(&mut paths, query, workspace);
         paths

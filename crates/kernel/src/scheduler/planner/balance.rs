@@ -4,16 +4,15 @@
 
 use std::sync::Arc;
 
-use super::splits::{self, FIRST_ALONE, SplitFlow};
+use super::splits::{self, FIRST_ALONE, SplitFlow, SplitScope, VISITS_AT_ONCE};
 use super::{FlowKey, Planner};
 use crate::id::LinkIx;
+use crate::scheduler::settings::PATHS_MAX;
 use crate::units::Bandwidth;
 
 /// Parts stay while a demand or a capacity is within one in so many of what they were found for.
 const NOISE_PARTS: u64 = 4;
-/// So many visits of links by flows are spent at once.
-const VISITS_AT_ONCE: u64 = 100_000;
-/// For each change, so many visits may be spent later.
+/// For each change, so many visits of links by flows may be spent later.
 const VISITS_PER_CHANGE: u64 = 1_000;
 
 /// What has changed since parts were found.
@@ -23,8 +22,12 @@ pub(super) struct Balance {
     capacities: Vec<u64>,
     /// How many flows have several paths.
     divisible: usize,
+    /// The most paths of a flow.
+    paths_max: usize,
     /// The links of all paths of all flows.
     hops: u64,
+    /// The same of no more than [`Balance::paths_max`] of each flow.
+    hops_of_first: u64,
     /// How many visits the changes since then are worth; 0: none.
     credit: u64,
     /// Whether a flow has a part on another path than its first.
@@ -34,19 +37,22 @@ pub(super) struct Balance {
 type Paths = [Arc<[LinkIx]>];
 
 impl Balance {
-    pub(super) fn of(capacities: &[u64]) -> Self {
-        Self { capacities: capacities.to_vec(), divisible: 0, hops: 0, credit: 0, is_divided: false }
+    pub(super) fn of(capacities: &[u64], paths_max: usize) -> Self {
+        let capacities = capacities.to_vec();
+        Self { capacities, divisible: 0, paths_max, hops: 0, hops_of_first: 0, credit: 0, is_divided: false }
     }
 
     pub(super) fn on_added(&mut self, paths: &Paths) {
         self.divisible += usize::from(paths.len() > 1);
         self.hops += hops(paths);
+        self.hops_of_first += hops(self.first(paths));
         self.count_change();
     }
 
     pub(super) fn on_removed(&mut self, paths: &Paths) {
         self.divisible = self.divisible.saturating_sub(usize::from(paths.len() > 1));
         self.hops = self.hops.saturating_sub(hops(paths));
+        self.hops_of_first = self.hops_of_first.saturating_sub(hops(self.first(paths)));
         self.count_change();
     }
 
@@ -62,19 +68,34 @@ impl Balance {
         }
     }
 
+    fn first<'a>(&self, paths: &'a Paths) -> &'a Paths {
+        paths.get(..self.paths_max).unwrap_or(paths)
+    }
+
+    /// What is looked at to find parts, and how many visits it takes. Where all candidates are too many, only so many of them
+    /// are tried as a flow may have.
+    fn scope(&self) -> (SplitScope, u64) {
+        let paths_max = self.paths_max;
+        let (candidates, hops) = match splits::rounds(self.hops) {
+            0 => (paths_max, self.hops_of_first),
+            _ => (PATHS_MAX, self.hops),
+        };
+        let rounds = splits::rounds(hops);
+        (SplitScope { paths_max, candidates, rounds }, hops.saturating_mul(rounds))
+    }
+
     fn count_change(&mut self) {
         self.credit = self.credit.saturating_add(VISITS_PER_CHANGE);
     }
 
     /// Whether other parts may be found than there are.
     fn is_pending(&self) -> bool {
-        self.credit > 0 && (self.is_divided || (self.divisible > 0 && splits::rounds(self.hops) > 0))
+        self.credit > 0 && (self.is_divided || (self.divisible > 0 && self.scope().0.rounds > 0))
     }
 
     /// Whether the changes are worth finding parts now.
     pub(super) fn is_due(&self) -> bool {
-        let visits = self.hops.saturating_mul(splits::rounds(self.hops));
-        self.is_pending() && visits <= self.credit.max(VISITS_AT_ONCE)
+        self.is_pending() && self.scope().1 <= self.credit.max(VISITS_AT_ONCE)
     }
 }
 
@@ -87,8 +108,8 @@ impl Planner {
     /// Finds the parts of all flows anew, from nothing but what is asked for now.
     pub fn rebalance(&mut self) {
         (self.balance.credit, self.balance.capacities) = (0, self.capacity.clone());
-        let rounds = splits::rounds(self.balance.hops);
-        if !self.balance.is_divided && (self.balance.divisible == 0 || rounds == 0) {
+        let (scope, _) = self.balance.scope();
+        if !self.balance.is_divided && (self.balance.divisible == 0 || scope.rounds == 0) {
             return;
         }
         let flows: Vec<_> =
@@ -97,7 +118,7 @@ impl Planner {
             let weight = self.settings.weights[key.level.at()];
             SplitFlow { weight, demand_bps: demand.as_bps(), paths: Arc::clone(paths) }
         };
-        let found = splits::split(&self.capacity, &flows.iter().map(claim).collect::<Vec<_>>(), rounds);
+        let found = splits::split(&self.capacity, &flows.iter().map(claim).collect::<Vec<_>>(), scope);
         self.balance.is_divided = found.iter().any(|parts| *parts != FIRST_ALONE);
         for ((key, demand, _), parts) in flows.iter().zip(found) {
             let Some(flow) = self.flows.get_mut(key) else { continue };

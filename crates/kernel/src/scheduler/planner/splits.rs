@@ -4,13 +4,17 @@
 //!
 //! Better is cheaper here: a link costs the level that it stops its flows at to the power of -α, which are the prices of
 //! α-fair rates (Mo and Walrand, 2000) and lead to max-min as α rises, and a path what its links sum to: of two that are
-//! stopped at one level, that over fewer full links is cheaper. Shifts are multiplicative and have momentum. All of it is
-//! in fixed point: logarithms to base 2 in 1/65536.
+//! stopped at one level, that over fewer full links is cheaper. Shifts are multiplicative and have momentum. First all
+//! candidates of a flow have a share, and from a certain round on the best of them alone; the best of those rounds counts. Prices
+//! are logarithms.
 //!
-//! What must stay true: parts depend on demands, paths and capacities alone; each flow's sum to [`PART_ONE`].
+//! What must stay true: parts depend on demands, paths and capacities alone; each flow's sum to [`PART_ONE`], on `paths_max`
+//! paths at most.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
+use super::logarithm::{ONE, exp2, log2};
 use crate::id::LinkIx;
 use crate::scheduler::max_min::{FlowIx, MaxMin, RATE_MAX_BPS, UNIT};
 use crate::scheduler::settings::PATHS_MAX;
@@ -29,12 +33,20 @@ pub(super) const FIRST_ALONE: PathParts = {
 };
 
 /// The most rounds: beyond, results hardly change.
-const ROUNDS_MAX: u64 = 32;
+const ROUNDS_MAX: u64 = 80;
+/// The most where a division is not made at once.
+const ROUNDS_LATER: u64 = 32;
+/// A division of fewer is not made at once: more of them later are nearer to the optimum.
+const ROUNDS_AT_ONCE: u64 = 20;
 /// With fewer there are so many flows that each report would change thousands of rates where links are overloaded: 5.7 ms for
 /// 10,000 aggregators on 754 nodes, a tenth of it on first paths.
 const ROUNDS_MIN: u64 = 12;
 /// The most visits of links by flows in all rounds of a division, which bounds its time.
 const VISITS_MAX: u64 = 12_000_000;
+/// So many visits are spent at once.
+pub(super) const VISITS_AT_ONCE: u64 = 100_000;
+/// The tenths of all rounds in which all candidates have a share.
+const ROUNDS_OF_ALL: u64 = 3;
 
 /// The steps to the doubling in which a round fills.
 const STEP_BITS: u32 = 10;
@@ -42,20 +54,24 @@ const STEP_BITS: u32 = 10;
 const SHARE_ONE: u64 = 1 << 12;
 /// The largest weight of a level within a division.
 const WEIGHT_ONE: u64 = 64;
-/// A logarithm of 1.
-const ONE: i64 = 1 << 16;
-/// α in the first and the last round.
-const ALPHA: (i64, i64) = (2 * ONE, 10 * ONE);
+/// α in the first and the last round, 1 and 20, as logarithms: it rises slowly, since the total follows while it is small.
+const ALPHA: (i64, i64) = (0, 13 * ONE / 3);
 /// How far parts shift for a difference of levels, in the first and the last round.
-const STRIDE: (i64, i64) = (11 * ONE / 4, ONE);
+const STRIDE: (i64, i64) = (3 * ONE, 3 * ONE / 2);
 /// The most that a part is multiplied or divided by in a round, before momentum: 4.
 const SHIFT_MAX: i64 = 2 * ONE;
+/// Of a shift, what the next round has of it, in quarters.
+const MOMENTUM: i64 = 3;
 /// The most with momentum.
 const MOMENTUM_MAX: i64 = 16 * ONE;
 /// The logarithm of what fractions are counted in: 2^40.
 const FRACTION: i64 = 40 * ONE;
 /// The logarithm of the level at which a link counts that carries nothing.
 const LEVEL_TOP: i64 = 64 * ONE;
+/// The power of the level's rise where a link is not full.
+const VACANCY: i64 = 4;
+/// A flow that has all but one in so many parts of its demand is none of those that have least.
+const MET_PARTS: u64 = 16;
 
 /// A flow to divide.
 pub(super) struct SplitFlow {
@@ -66,27 +82,53 @@ pub(super) struct SplitFlow {
     pub(super) paths: Arc<[Arc<[LinkIx]>]>,
 }
 
-/// How many rounds the division of flows with so many hops over all of their paths has; 0: all stay on their first path.
+/// How much is looked at.
+#[derive(Clone, Copy)]
+pub(super) struct SplitScope {
+    /// The most paths of a flow that may have a part in the end.
+    pub(super) paths_max: usize,
+    /// The most that are tried.
+    pub(super) candidates: usize,
+    /// 0: all stay on their first path.
+    pub(super) rounds: u64,
+}
+
+/// How many rounds the division of flows with so many hops over all of their paths has; 0: there are too many.
 pub(super) fn rounds(hops: u64) -> u64 {
-    let rounds = (VISITS_MAX / hops.max(1)).min(ROUNDS_MAX);
-    if rounds < ROUNDS_MIN { 0 } else { rounds }
+    match (VISITS_AT_ONCE / hops.max(1), VISITS_MAX / hops.max(1)) {
+        (at_once @ ROUNDS_AT_ONCE.., _) => at_once.min(ROUNDS_MAX),
+        (_, later @ ROUNDS_MIN..) => later.min(ROUNDS_LATER),
+        _ => 0,
+    }
 }
 
 /// The parts of each flow's paths. Where the first paths carry all demands, no flow has a second.
-pub(super) fn split(capacities_bps: &[u64], flows: &[SplitFlow], rounds: u64) -> Vec<PathParts> {
+pub(super) fn split(capacities_bps: &[u64], flows: &[SplitFlow], scope: SplitScope) -> Vec<PathParts> {
+    let SplitScope { paths_max, candidates, rounds } = scope;
     let first_alone = vec![FIRST_ALONE; flows.len()];
     if rounds == 0 {
         return first_alone;
     }
-    let mut division = FlowDivision::new(capacities_bps, flows);
+    let mut division = FlowDivision::new(capacities_bps, flows, candidates);
     if division.is_met_by_first_paths() {
         return first_alone;
     }
+    let last_of_all = rounds * ROUNDS_OF_ALL / 10;
+    let mut best: Option<(i64, Vec<u64>)> = None;
     for round in 0..rounds {
         division.fill();
+        let merit = division.merit();
+        if round > last_of_all && best.as_ref().is_none_or(|(known, _)| merit > *known) {
+            best = Some((merit, division.paths.iter().map(|path| path.share).collect()));
+        }
         division.set_prices(RoundSettings::of(round, rounds));
         division.shift();
+        if round == last_of_all {
+            division.drop_least(paths_max);
+        }
     }
+    let shares = best.into_iter().flat_map(|(_, shares)| shares);
+    division.paths.iter_mut().zip(shares).for_each(|(path, share)| path.share = share);
     division.parts()
 }
 
@@ -95,8 +137,6 @@ pub(super) fn split(capacities_bps: &[u64], flows: &[SplitFlow], rounds: u64) ->
 struct RoundSettings {
     alpha: i64,
     stride: i64,
-    /// Of a shift, what the next round has of it, in quarters.
-    momentum: i64,
 }
 
 impl RoundSettings {
@@ -105,9 +145,7 @@ impl RoundSettings {
             let (round, rounds) = (i64::try_from(round).unwrap_or(0), i64::try_from(rounds).unwrap_or(1).max(1));
             first + (last - first) * round / rounds
         };
-        // Momentum needs rounds to swing out.
-        let momentum = if rounds < 12 { 1 } else { 3 };
-        Self { alpha: at(ALPHA), stride: at(STRIDE), momentum }
+        Self { alpha: i64::try_from(exp2(16 * ONE + at(ALPHA))).unwrap_or(ONE), stride: at(STRIDE) }
     }
 }
 
@@ -141,14 +179,14 @@ struct DividedFlow {
 struct DividedPath {
     flow: usize,
     links: Arc<[LinkIx]>,
-    /// Of [`SHARE_ONE`], 1 at least.
+    /// Of [`SHARE_ONE`]; 0: it was dropped.
     share: u64,
     /// The last shift, as a logarithm.
     shift: i64,
 }
 
 impl FlowDivision {
-    fn new(capacities_bps: &[u64], flows: &[SplitFlow]) -> Self {
+    fn new(capacities_bps: &[u64], flows: &[SplitFlow], candidates: usize) -> Self {
         // Levels are finer the larger the numbers are.
         let most_bps = capacities_bps.iter().max().copied().unwrap_or(1).clamp(1, RATE_MAX_BPS);
         let finer = RATE_MAX_BPS.ilog2().saturating_sub(most_bps.ilog2() + 1);
@@ -164,16 +202,17 @@ impl FlowDivision {
             settings: RoundSettings::of(0, 1),
         };
         for (at, flow) in flows.iter().enumerate() {
-            let (first, count) = (division.paths.len(), flow.paths.len());
+            let paths = flow.paths.get(..candidates).unwrap_or(&flow.paths);
+            let (first, count) = (division.paths.len(), paths.len());
             let weight = (u64::from(flow.weight) * WEIGHT_ONE / heaviest).max(1);
             division.flows.push(DividedFlow { weight, demand: scaled(flow.demand_bps), first, count });
-            for links in flow.paths.iter() {
+            for links in paths {
                 division.filling.join(links, 1, 0);
                 division.paths.push(DividedPath { flow: at, links: Arc::clone(links), share: 1, shift: 0 });
             }
             // A path of twice as many links takes twice as much of the network: short ones begin with more.
             let worth = |path: &Arc<[LinkIx]>| (1 << 40) / (path.len().max(1) as u64).saturating_pow(3);
-            let worths = flow.paths.iter().map(worth).collect::<Vec<_>>();
+            let worths = paths.iter().map(worth).collect::<Vec<_>>();
             division.set_shares(at, &worths);
         }
         division
@@ -219,7 +258,7 @@ impl FlowDivision {
             let level = match (*capacity, load) {
                 (0, _) => 0,
                 (_, 0) => LEVEL_TOP,
-                _ => log2(link.level) + 2 * (log2(*capacity) - log2(load)).max(0),
+                _ => log2(link.level) + VACANCY * (log2(*capacity) - log2(load)).max(0),
             };
             link.price = -settings.alpha * level.min(LEVEL_TOP) / ONE;
         }
@@ -227,7 +266,7 @@ impl FlowDivision {
 
     /// Shifts each flow towards its cheaper paths.
     fn shift(&mut self) {
-        let RoundSettings { alpha, stride, momentum } = self.settings;
+        let RoundSettings { alpha, stride } = self.settings;
         for at in 0..self.flows.len() {
             let Some(flow) = self.flows.get(at).filter(|flow| flow.count > 1) else { continue };
             let Some(paths) = self.paths.get_mut(flow.first..flow.first + flow.count) else { continue };
@@ -245,13 +284,46 @@ impl FlowDivision {
             let mean = weighted.sum::<i64>() / i64::try_from(shares).unwrap_or(1).max(1);
             for (path, price) in paths.iter_mut().zip(&prices) {
                 let step = ((mean - price) * stride / alpha).clamp(-SHIFT_MAX, SHIFT_MAX);
-                path.shift = (path.shift * momentum / 4 + step).clamp(-MOMENTUM_MAX, MOMENTUM_MAX);
+                path.shift = (path.shift * MOMENTUM / 4 + step).clamp(-MOMENTUM_MAX, MOMENTUM_MAX);
             }
-            let most = paths.iter().map(|path| path.shift).max().unwrap_or(0);
-            let grown = |path: &DividedPath| path.share * exp2(FRACTION + path.shift - most);
+            let most = paths.iter().filter(|path| path.share > 0).map(|path| path.shift).max().unwrap_or(0);
+            let grown = |path: &DividedPath| match path.share {
+                0 => 0,
+                share => (share * exp2(FRACTION + (path.shift - most).min(0))).max(1),
+            };
             let worths: Vec<u64> = paths.iter().map(grown).collect();
             self.set_shares(at, &worths);
         }
+    }
+
+    /// Leaves each flow its largest shares.
+    fn drop_least(&mut self, paths_max: usize) {
+        for at in 0..self.flows.len() {
+            let Some(flow) = self.flows.get(at).filter(|flow| flow.count > paths_max) else { continue };
+            let paths = self.paths.get(flow.first..flow.first + flow.count).unwrap_or_default();
+            let mut worths: Vec<u64> = paths.iter().map(|path| path.share).collect();
+            let mut order: Vec<usize> = (0..worths.len()).collect();
+            order.sort_by_key(|at| Reverse(worths.get(*at).copied()));
+            for dropped in order.into_iter().skip(paths_max) {
+                worths.get_mut(dropped).map(std::mem::take);
+            }
+            self.set_shares(at, &worths);
+        }
+    }
+
+    /// How good the last filling is: the logarithms of the least that a flow has for its weight, if it asks for more, and of what
+    /// all have.
+    fn merit(&self) -> i64 {
+        let (mut least, mut total) = (u64::MAX, 0);
+        for flow in &self.flows {
+            let rates = (flow.first..flow.first + flow.count).map(|at| self.filling.rate_units(FlowIx::nth(at)));
+            let rate = u64::try_from(rates.sum::<u128>() / u128::from(UNIT)).unwrap_or(u64::MAX);
+            total += u128::from(rate);
+            if rate < flow.demand - flow.demand / MET_PARTS {
+                least = least.min(rate / flow.weight);
+            }
+        }
+        log2(least) + log2(u64::try_from(total / u128::from(UNIT)).unwrap_or(u64::MAX))
     }
 
     /// Divides a flow by worths, which are below 2^53.
@@ -260,7 +332,8 @@ impl FlowDivision {
         let first = self.flows.get(flow).map_or(0, |flow| flow.first);
         for (path, worth) in self.paths.iter_mut().skip(first).zip(worths) {
             let share = u128::from(*worth) * u128::from(SHARE_ONE) / u128::from(sum);
-            path.share = u64::try_from(share).unwrap_or(SHARE_ONE).clamp(1, SHARE_ONE);
+            let least = u64::from(*worth > 0);
+            path.share = u64::try_from(share).unwrap_or(SHARE_ONE).clamp(least, SHARE_ONE);
         }
     }
 
@@ -286,44 +359,14 @@ impl FlowDivision {
     }
 }
 
-/// The parabola that is missing between a mantissa and its logarithm: at most 0.0087 off.
-fn bulge(mantissa: i64) -> i64 {
-    (22_486 * mantissa * (ONE - mantissa)) >> 32
-}
-
-/// The logarithm to base 2; that of 0 is 0.
-fn log2(value: u64) -> i64 {
-    let Some(whole) = value.checked_ilog2() else { return 0 };
-    let mantissa = (value << (63 - whole)) >> 47 & 0xFFFF;
-    let mantissa = i64::try_from(mantissa).unwrap_or(0);
-    i64::from(whole) * ONE + mantissa + bulge(mantissa)
-}
-
-/// The power of 2, rounded down; 2^46 at most.
-fn exp2(log: i64) -> u64 {
-    let (whole, part) = (log >> 16, log & (ONE - 1));
-    let mantissa = u64::try_from(ONE + part - bulge(part)).unwrap_or(1 << 16);
-    match u32::try_from(whole) {
-        Ok(whole) => (mantissa << whole.min(46)) >> 16,
-        Err(_) => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SCOPE: SplitScope = SplitScope { paths_max: 2, candidates: 4, rounds: 32 };
+
     fn path(links: &[u32]) -> Arc<[LinkIx]> {
         links.iter().map(|link| LinkIx(*link)).collect()
-    }
-
-    #[test]
-    fn logarithms_and_powers_are_near() {
-        for value in [1_u64, 2, 3, 100, 65_535, 1 << 40, 3 << 39] {
-            let back = exp2(log2(value));
-            assert!(back.abs_diff(value) <= value / 50 + 1, "{value} {back}");
-        }
-        assert_eq!((log2(0), log2(1), log2(8), exp2(-1), exp2(3 * ONE)), (0, 0, 3 * ONE, 0, 8));
     }
 
     #[test]
@@ -331,16 +374,16 @@ mod tests {
         let paths: Arc<[_]> = [path(&[0, 1]), path(&[2, 3])].into();
         let flow = |demand_bps| SplitFlow { weight: 40, demand_bps, paths: Arc::clone(&paths) };
         let caps = [1_000_000; 4];
-        assert_eq!(split(&caps, &[flow(900_000)], 32), [FIRST_ALONE], "one path is enough");
-        let parts = split(&caps, &[flow(2_000_000)], 32)[0];
+        assert_eq!(split(&caps, &[flow(900_000)], SCOPE), [FIRST_ALONE], "one path is enough");
+        let parts = split(&caps, &[flow(2_000_000)], SCOPE)[0];
         assert_eq!(parts[..3], [32, 32, 0]);
         // A neighbour that has the first path alone keeps it as far as the second carries the rest.
         let neighbour = SplitFlow { weight: 40, demand_bps: 1_000_000, paths: [path(&[0, 1])].into() };
-        let parts = split(&caps, &[flow(1_000_000), neighbour], 32);
+        let parts = split(&caps, &[flow(1_000_000), neighbour], SCOPE);
         assert!(parts[0][1] > 2 * parts[0][0], "{parts:?}");
         assert_eq!(parts[1], FIRST_ALONE);
         // A path without bandwidth is no path.
-        assert_eq!(split(&[1_000_000, 1_000_000, 0, 1_000_000], &[flow(2_000_000)], 32), [FIRST_ALONE]);
-        assert_eq!(split(&[0, 1_000_000, 1_000_000, 1_000_000], &[flow(2_000_000)], 32)[0][..2], [0, 64]);
+        assert_eq!(split(&[1_000_000, 1_000_000, 0, 1_000_000], &[flow(2_000_000)], SCOPE), [FIRST_ALONE]);
+        assert_eq!(split(&[0, 1_000_000, 1_000_000, 1_000_000], &[flow(2_000_000)], SCOPE)[0][..2], [0, 64]);
     }
 }
