@@ -230,7 +230,9 @@ impl Net {
             path::shortest(network.graph(), &free, &query, workspace).ok().map(|found| found.links.into())
         });
         let mut paths: Vec<Arc<[LinkIx]>> = first.into_iter().collect();
-        let (ends, paths_max) = ((ingress, egress), self.candidates_max);
+        // Where no flow is divided, the others would be looked for in vain, for each flow when a link changes.
+        let paths_max = if self.planner.may_divide() { self.candidates_max } else { 1 };
+        let ends = (ingress, egress);
         let query = AlternativeQuery { graph: network.graph(), topology: &self.topology, ends, metric, paths_max };
         add_alternatives(&mut paths, query, workspace);
         paths

@@ -84,13 +84,18 @@ impl Balance {
         (SplitScope { paths_max, candidates, rounds }, hops.saturating_mul(rounds))
     }
 
+    /// Whether there are so few paths that flows can be divided.
+    fn is_within_bounds(&self) -> bool {
+        self.scope().0.rounds > 0
+    }
+
     fn count_change(&mut self) {
         self.credit = self.credit.saturating_add(VISITS_PER_CHANGE);
     }
 
     /// Whether other parts may be found than there are.
     fn is_pending(&self) -> bool {
-        self.credit > 0 && (self.is_divided || (self.divisible > 0 && self.scope().0.rounds > 0))
+        self.credit > 0 && (self.is_divided || (self.divisible > 0 && self.is_within_bounds()))
     }
 
     /// Whether the changes are worth finding parts now.
@@ -103,6 +108,11 @@ impl Planner {
     /// Whether parts were found for other demands, paths or capacities than there are now.
     pub fn is_unbalanced(&self) -> bool {
         self.balance.is_pending()
+    }
+
+    /// Whether a flow that comes may be divided: in a network with too many paths none is.
+    pub(in crate::scheduler) fn may_divide(&self) -> bool {
+        self.balance.is_within_bounds()
     }
 
     /// Finds the parts of all flows anew, from nothing but what is asked for now.
