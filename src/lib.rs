@@ -24,7 +24,8 @@
 //! | [`api`] | every public document once: REST, server-sent events, metadata and rates of aggregators, the gateway's interface. With the feature `client` the typed client, by which the command line and the gateway speak | serde, utoipa, jiff; reqwest behind `client`, http behind `server` | the kernel, the service |
 //! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces, reports of aggregators. A topology's native file is the document of the REST interface, so that `formats` knows `api` | kernel, api | anything that lives |
 //! | [`mqtt`] | the broker: MQTT 3.1.1 and 5, sessions in a store that replicas share, or in a file. It serves any user of MQTT | packets, sessions, its store | bandwidth, topologies |
-//! | [`gateway`] | the edge of PSIoT-Orch: an aggregator of devices (buffers by QoS level, paced delivery) and the consumer | api, mqtt, the orchestrator's public interface | anything of the orchestrator's insides |
+//! | [`web`] | the listener of every interface over HTTP: TLS, deadlines, places for each address | axum, hyper, mqtt's transports and addresses | what is asked |
+//! | [`gateway`] | the edge of PSIoT-Orch: an aggregator of devices (buffers by QoS level, paced delivery) and the consumer | api, mqtt, web, the orchestrator's public interface | anything of the orchestrator's insides |
 //!
 //! The service itself is this package, below `src/`:
 //!

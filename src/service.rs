@@ -4,9 +4,7 @@ pub mod books;
 mod certificates;
 mod mqtt_listeners;
 mod rest_certificate;
-mod rest_listener;
 pub mod tokens;
-mod unread_body;
 pub mod replica;
 
 use std::net::SocketAddr;
@@ -20,6 +18,7 @@ use axum::http::{Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -29,7 +28,7 @@ use crate::app::{
     App, AppOptions, AppStartError, ControllerAccess, Credentials, LinkHistoryAges, Mode, Pace, Retention,
     SchedulerOptions, SubmitError, Tasks, driver_factory,
 };
-use crate::auth::{Authenticator, CertificateEntryError, ProviderError, ProviderSettings, TokenStore};
+use crate::auth::{Authenticator, CertificateEntryError, PeerCertificate, ProviderError, ProviderSettings, TokenStore};
 use crate::config::{self, AccessConfig, Authentication, Config, RoleWord};
 use crate::http;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, FileClaim, Journal, JournalError};
@@ -47,7 +46,7 @@ use mqtt::transport::TlsError;
 use mqtt::{self, Broker};
 use mqtt_listeners::MqttListeners;
 use rest_certificate::rest_tls;
-use rest_listener::RestListener;
+use web::{HttpListener, PeerConnection};
 
 /// What aggregators are told of refused reports over MQTT: the problems of the REST interface.
 pub const REPORT_PROBLEMS: ReportProblems =
@@ -129,7 +128,7 @@ pub enum ServiceError {
 pub struct Service {
     app: App,
     tasks: Tasks,
-    listener: RestListener,
+    listener: HttpListener,
     authenticator: Authenticator,
     broker: Broker,
     doors: MqttListeners,
@@ -209,7 +208,7 @@ impl Service {
         if app.read(|state| state.sequence().0 == 0) {
             put_first_topology(&app).await?;
         }
-        let listener = RestListener::open(config.listen, rest_tls(config).transpose()?).await?;
+        let listener = HttpListener::new(bind(config.listen).await?, rest_tls(config).transpose()?);
         let (policy, faults) = BrokerPolicy::new(authenticator.clone());
         let doors = MqttListeners::open(config.mqtt_listen, &config.mqtt, policy).await?;
         let broker = doors.broker_on(config.store.expose(), config.durability.into()).await?;
@@ -239,7 +238,7 @@ impl Service {
     /// # Errors
     /// The socket has no local address.
     pub fn address(&self) -> Result<SocketAddr, ServiceError> {
-        self.listener.address()
+        self.listener.address().map_err(ServiceError::Serve)
     }
 
     /// Whether it speaks TLS there.
@@ -291,7 +290,7 @@ impl Service {
             let _ = noted.set(tokio::time::Instant::now());
             streams.cancel();
         });
-        let serving = listener.serve(router, stop.clone());
+        let serving = listener.serve(router, stop.clone(), peer);
         // Half of the time is for requests and clients, the rest for the journal.
         let half = drain / 2;
         let deadline = async {
@@ -312,6 +311,17 @@ impl Service {
         drop(claim);
         Ok(())
     }
+}
+
+/// Takes an address.
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServiceError> {
+    TcpListener::bind(address).await.map_err(|error| ServiceError::Listen { address, error })
+}
+
+/// Who is at the other end of a connection, for the gate.
+fn peer(connection: &PeerConnection<'_>) -> http::Peer {
+    let certificate = connection.certificate.and_then(PeerCertificate::read).map(Arc::new);
+    http::Peer { address: connection.there, is_encrypted: connection.is_encrypted, certificate }
 }
 
 /// Under which names and paths it is found.

@@ -8,13 +8,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::certificates;
 use super::mqtt_listeners::MqttListeners;
-use super::rest_listener::RestListener;
-use super::{ServiceError, warn_if_open, with_provider_of};
+use super::{ServiceError, bind, peer, warn_if_open, with_provider_of};
 use crate::aggregator_mqtt::BrokerPolicy;
 use crate::auth::{Authenticator, CertificatePrincipals};
 use crate::config::{AccessConfig, Authentication, MqttListenerConfig, SecretUrl};
@@ -22,6 +20,7 @@ use crate::http;
 use crate::telemetry;
 use api::own_hosts::OwnHosts;
 use mqtt::{Broker, Durability};
+use web::HttpListener;
 
 #[derive(Clone, Debug)]
 pub struct ReplicaConfig {
@@ -68,8 +67,8 @@ pub struct ReplicaAddresses {
 pub struct BrokerReplica {
     broker: Broker,
     doors: MqttListeners,
-    http: Option<TcpListener>,
-    operators: Option<(RestListener, Router)>,
+    http: Option<HttpListener>,
+    operators: Option<(HttpListener, Router)>,
     drain: Duration,
 }
 
@@ -85,13 +84,10 @@ impl BrokerReplica {
         let doors = MqttListeners::open(config.mqtt_listen, &config.doors, policy).await?;
         let http = match config.listen {
             None => None,
-            Some(address) => {
-                let bound = TcpListener::bind(address).await;
-                Some(bound.map_err(|error| ServiceError::Listen { address, error })?)
-            }
+            Some(address) => Some(HttpListener::new(bind(address).await?, None)),
         };
         let listener = match &config.operators {
-            Some(operators) => Some((operators, RestListener::open(operators.listen, None).await?)),
+            Some(operators) => Some((operators, HttpListener::new(bind(operators.listen).await?, None))),
             None => None,
         };
         let broker = doors.broker_on(config.store.expose(), config.durability).await?;
@@ -108,8 +104,9 @@ impl BrokerReplica {
     /// A socket does not say.
     pub fn addresses(&self) -> Result<ReplicaAddresses, ServiceError> {
         let mqtt = self.doors.address()?;
-        let probes = self.http.as_ref().map(TcpListener::local_addr).transpose().map_err(ServiceError::Serve)?;
-        let operators = self.operators.as_ref().map(|(listener, _)| listener.address()).transpose()?;
+        let probes = self.http.as_ref().map(HttpListener::address).transpose().map_err(ServiceError::Serve)?;
+        let operators = self.operators.as_ref().map(|(listener, _)| listener.address()).transpose();
+        let operators = operators.map_err(ServiceError::Serve)?;
         Ok(ReplicaAddresses { mqtt, probes, operators })
     }
 
@@ -126,10 +123,11 @@ impl BrokerReplica {
                 .route("/readyz", get(ready))
                 .route("/metrics", get(metrics))
                 .with_state(broker.clone());
-            tokio::spawn(async move { axum::serve(http, router).await });
+            // Probes are answered until the end.
+            tokio::spawn(http.serve(router, CancellationToken::new(), |_| ()));
         }
         if let Some((listener, router)) = operators {
-            tokio::spawn(listener.serve(router, stop.clone()));
+            tokio::spawn(listener.serve(router, stop.clone(), peer));
         }
         stop.cancelled().await;
         if tokio::time::timeout(drain, broker.stop()).await.is_err() {

@@ -36,13 +36,14 @@ const ARROWS: &[(&str, &[&str])] = &[
             "kernel",
             "mqtt",
             "telemetry",
+            "web",
         ],
     ),
     ("cli", &["api", "auth", "config", "formats", "gateway", "http", "kernel", "mqtt", "service", "telemetry"]),
     ("main", &["cli"]),
 ];
 
-const CRATES: [&str; 6] = ["api", "formats", "gateway", "kernel", "mqtt", "optimizer"];
+const CRATES: [&str; 7] = ["api", "formats", "gateway", "kernel", "mqtt", "optimizer", "web"];
 
 /// What each crate may depend on of this workspace; the kernel's third parties are its proof of purity.
 const MANIFESTS: &[(&str, &[&str])] = &[
@@ -51,7 +52,8 @@ const MANIFESTS: &[(&str, &[&str])] = &[
     ("formats", &["api", "kernel"]),
     ("api", &[]),
     ("mqtt", &[]),
-    ("gateway", &["api", "mqtt"]),
+    ("web", &["mqtt"]),
+    ("gateway", &["api", "mqtt", "web"]),
 ];
 
 /// Types that may have the same name in several rooms: what each means is plain from the room.

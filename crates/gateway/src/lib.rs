@@ -53,7 +53,6 @@ pub mod subscription;
 pub mod wire_cost;
 
 pub mod spool;
-mod listener;
 mod server;
 mod runtime;
 mod intake;

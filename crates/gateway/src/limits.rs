@@ -117,8 +117,6 @@ pub const NODES_MAX: usize = 256;
 pub const UNKNOWN_NODE_WAIT: Duration = Duration::from_secs(5);
 /// A difference of clocks that is none.
 pub const CLOCK_TOLERANCE_MS: u64 = 5_000;
-/// How many TLS handshakes of consumers go on at once.
-pub const HANDSHAKES_MAX: usize = 256;
 /// How long the orchestrator may take to answer.
 pub const ORCHESTRATOR_WAIT: Duration = Duration::from_secs(5);
 /// How long a gateway that stops waits for the answer to its last report.

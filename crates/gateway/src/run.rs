@@ -16,14 +16,14 @@ use super::core::{GatewayCore, GatewaySettings};
 use super::generator;
 use super::intake::DeviceIntake;
 use super::limits::{ORCHESTRATOR_WAIT, PACKET_MAX_BYTES, STOP_WAIT};
-use super::listener::ConsumerListener;
 use super::options::{GatewayOptions, OptionsError};
 use super::orchestrator::{HttpReports, OrchestratorEndpoint, ReportTransport, connect, follow_rates, run_reports};
 use super::runtime::{GatewayIdentity, Runtime};
 use super::server::{CountedStream, GatewayState, router};
 use super::spool::{Spool, SpoolError, SpoolFile, SpoolWriter};
-use mqtt::transport::{RenewedTls, TlsError};
+use mqtt::transport::TlsError;
 use mqtt::{Broker, BrokerStartError, Settings as BrokerSettings, Sqlite, SqliteAddress};
+use web::HttpListener;
 
 /// The file of the sessions of devices, in the folder of data. Its lock holds for the folder.
 const BROKER_FILE: &str = "broker.sqlite";
@@ -59,17 +59,13 @@ pub enum GatewayError {
     /// Its spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// Serving failed.
-    #[error("serving failed: {0}")]
-    Serve(std::io::Error),
 }
 
 /// A gateway with its addresses bound; nothing is answered yet.
 pub struct Gateway {
     options: GatewayOptions,
     runtime: Arc<Runtime>,
-    listener: TcpListener,
-    certificate: Option<Arc<RenewedTls>>,
+    listener: HttpListener,
     mqtt_listener: TcpListener,
     mqtt_address: SocketAddr,
     kept: Option<KeptData>,
@@ -88,8 +84,9 @@ impl Gateway {
     /// An option is invalid, or an address cannot be bound.
     pub async fn build(options: GatewayOptions) -> Result<Self, GatewayError> {
         options.check()?;
-        let certificate = options.tls().transpose()?.map(Arc::new);
+        let certificate = options.tls().transpose()?;
         let (listener, address) = listen(options.listen).await?;
+        let listener = HttpListener::new(listener, certificate);
         let (mqtt_listener, mqtt_address) = listen(options.mqtt_listen).await?;
         let clock = GatewayClock::start();
         let mut core = GatewayCore::new(clock.now(), settings(&options));
@@ -108,7 +105,7 @@ impl Gateway {
         let identity =
             GatewayIdentity { id: options.id.clone(), node: options.node.clone(), instance, address, url, sources };
         let runtime = Arc::new(Runtime::new(identity, clock, core, spool));
-        Ok(Self { options, runtime, listener, certificate, mqtt_listener, mqtt_address, kept })
+        Ok(Self { options, runtime, listener, mqtt_listener, mqtt_address, kept })
     }
 
     /// The address of the interface for consumers.
@@ -126,7 +123,7 @@ impl Gateway {
     /// # Errors
     /// It cannot begin, or its listener breaks.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
-        let Self { options, runtime, listener, certificate, mqtt_listener, kept, .. } = self;
+        let Self { options, runtime, listener, mqtt_listener, kept, .. } = self;
         let over = runtime.stop.clone();
         let tasks = TaskTracker::new();
         let settings = BrokerSettings { packet_max_bytes: PACKET_MAX_BYTES, ..BrokerSettings::default() };
@@ -173,10 +170,7 @@ impl Gateway {
         for id in runtime.read(|core, _| core.subscriptions().map(|found| found.id).collect::<Vec<_>>()) {
             state.start_callback(id);
         }
-        if let Some(certificate) = &certificate {
-            tasks.spawn(Arc::clone(certificate).follow(over.clone()));
-        }
-        let served = serve(ConsumerListener::new(listener, certificate), state, stop, over.clone()).await;
+        serve(listener, state, stop, &over).await;
         over.cancel();
         tasks.close();
         let stopped = async {
@@ -189,7 +183,7 @@ impl Gateway {
         if tokio::time::timeout(STOP_WAIT, stopped).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
-        served.map_err(GatewayError::Serve)
+        Ok(())
     }
 }
 
@@ -212,24 +206,15 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Gatewa
 }
 
 /// Serves until `stop`; then streams end with `over`, and requests get a moment.
-async fn serve(
-    listener: ConsumerListener,
-    state: GatewayState,
-    stop: CancellationToken,
-    over: CancellationToken,
-) -> std::io::Result<()> {
-    let stopping = stop.clone();
-    let serving = axum::serve(listener, router(state).into_make_service_with_connect_info::<CountedStream>())
-        .with_graceful_shutdown(async move {
-            stopping.cancelled().await;
-            over.cancel();
-        });
-    let deadline = async {
+async fn serve(listener: HttpListener, state: GatewayState, stop: CancellationToken, over: &CancellationToken) {
+    let serving = listener.serve(router(state), stop.clone(), CountedStream::of);
+    let ending = async {
         stop.cancelled().await;
+        over.cancel();
         tokio::time::sleep(STOP_WAIT).await;
     };
     tokio::select! {
-        served = serving => served,
-        () = deadline => Ok(()),
+        () = serving => {}
+        () = ending => {}
     }
 }

@@ -8,7 +8,6 @@ use api::gateway::{ContentList, PolicyDocument, StatusView, SubscriptionList, Su
 use api::instant::Instant;
 use api::own_hosts::{OwnHosts, check_origin};
 use axum::body::Body;
-use axum::extract::connect_info::Connected;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
@@ -16,7 +15,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, stream::unfold};
@@ -33,7 +31,6 @@ use super::clock::wall_ms;
 use super::content_coding::{BodyEncoder, DeliveryCoding};
 use super::core::DeliveryOutcome;
 use super::limits::{BODY_MAX_BYTES, KEEP_ALIVE, KEEP_WAIT, RETAINED_FIRST_MAX};
-use super::listener::{ConsumerListener, own_address};
 use super::options::check_policies;
 use super::problem::GatewayProblem;
 use super::runtime::{RenderedBatch, Runtime, WorkerHandle};
@@ -41,6 +38,7 @@ use super::subscription::{DeliveryTarget, SubscriptionTerms, peer_endpoint};
 use super::wire_cost::SentBody;
 use super::{metrics, view};
 use mqtt::Broker;
+use web::PeerConnection;
 
 #[derive(Clone)]
 pub(super) struct GatewayState {
@@ -282,13 +280,11 @@ pub(super) struct CountedStream {
     there: SocketAddr,
 }
 
-impl Connected<IncomingStream<'_, ConsumerListener>> for CountedStream {
-    fn connect_info(stream: IncomingStream<'_, ConsumerListener>) -> Self {
-        Self { here: own_address(stream.io()), there: *stream.remote_addr() }
-    }
-}
-
 impl CountedStream {
+    pub(super) fn of(connection: &PeerConnection<'_>) -> Self {
+        Self { here: connection.here, there: connection.there }
+    }
+
     /// Whether the reader is on this machine.
     fn is_local(&self) -> bool {
         let there = self.there.ip().to_canonical();

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use super::super::content_coding::BodyDecoder;
 use super::super::limits::DELIVERY_MAX_BYTES;
 use super::{BatchCoding, ConsumerState};
+use web::HttpListener;
 
 /// Answers until the consumer stops.
 pub(super) async fn serve(state: Arc<ConsumerState>, listener: TcpListener) {
@@ -24,9 +25,7 @@ pub(super) async fn serve(state: Arc<ConsumerState>, listener: TcpListener) {
         .route("/deliveries/{index}/{token}", post(deliver))
         .layer(DefaultBodyLimit::max(DELIVERY_MAX_BYTES))
         .with_state(state);
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await {
-        tracing::error!(%error, "the server for callbacks broke");
-    }
+    HttpListener::new(listener, None).serve(router, stop, |_| ()).await;
 }
 
 async fn deliver(

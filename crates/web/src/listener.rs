@@ -1,8 +1,9 @@
-//! The listener of the interface: plain or over TLS, HTTP/1.1 and HTTP/2. Whoever connects has a deadline for the handshake
-//! and for the head of each request, and there are only so many of them, in all and from one address.
+//! A listener, plain or over TLS, HTTP/1.1 and HTTP/2. Whoever connects has a deadline for the handshake and for the head of
+//! each request, and there are only so many of them, in all and from one address.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,10 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::ServiceError;
 use super::unread_body;
-use crate::auth::PeerCertificate;
-use crate::http::Peer;
 use mqtt::address::client_address;
 use mqtt::limits::open_files_max;
 use mqtt::transport::{RenewedTls, Tls};
@@ -40,32 +38,54 @@ const STREAMS_MAX: u32 = 256;
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// A bound listener.
-pub(super) struct RestListener {
+pub struct HttpListener {
     listener: TcpListener,
     certificate: Option<Arc<RenewedTls>>,
 }
 
-impl RestListener {
-    /// Takes the address.
-    pub(super) async fn open(address: SocketAddr, certificate: Option<RenewedTls>) -> Result<Self, ServiceError> {
-        let certificate = certificate.map(Arc::new);
-        let listener = TcpListener::bind(address).await;
-        let listener = listener.map_err(|error| ServiceError::Listen { address, error })?;
-        Ok(Self { listener, certificate })
+/// A connection that was accepted, its handshake done.
+pub struct PeerConnection<'a> {
+    /// The socket's own end; `None`: the system does not say.
+    pub here: Option<SocketAddr>,
+    /// The client's end.
+    pub there: SocketAddr,
+    /// Whether it is over TLS.
+    pub is_encrypted: bool,
+    /// The certificate that the client has shown, in DER.
+    pub certificate: Option<&'a [u8]>,
+}
+
+impl HttpListener {
+    /// Over TLS if there is a certificate, which is followed to its files.
+    #[must_use]
+    pub fn new(listener: TcpListener, certificate: Option<RenewedTls>) -> Self {
+        Self { listener, certificate: certificate.map(Arc::new) }
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> Result<SocketAddr, ServiceError> {
-        self.listener.local_addr().map_err(ServiceError::Serve)
+    ///
+    /// # Errors
+    /// The socket does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
     }
 
     /// Whether it speaks TLS.
-    pub(super) fn is_encrypted(&self) -> bool {
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
         self.certificate.is_some()
     }
 
-    /// Answers until `stop`, then lets the requests finish that are under way.
-    pub(super) async fn serve(self, router: Router, stop: CancellationToken) {
+    /// Answers until `stop`, then lets the requests finish that are under way. Handlers find what `told` makes of the connection
+    /// as [`ConnectInfo`].
+    pub async fn serve<C>(
+        self,
+        router: Router,
+        stop: CancellationToken,
+        told: impl Fn(&PeerConnection<'_>) -> C + Clone + Send + 'static,
+    ) where
+        C: Clone + Send + Sync + 'static,
+    {
         if let Some(certificate) = &self.certificate {
             tokio::spawn(Arc::clone(certificate).follow(stop.clone()));
         }
@@ -86,7 +106,8 @@ impl RestListener {
                 tracing::debug!(%address, "too many connections");
                 continue;
             };
-            let connection = AcceptedConnection { router: router.clone(), watcher: graceful.watcher(), slot };
+            let connection =
+                AcceptedConnection { router: router.clone(), watcher: graceful.watcher(), slot, told: told.clone() };
             let certificate = self.certificate.as_ref().map(|certificate| certificate.tls());
             tokio::spawn(connection.answer(stream, address, certificate, stop.clone()));
         }
@@ -95,24 +116,25 @@ impl RestListener {
     }
 }
 
-/// A connection that was accepted.
-struct AcceptedConnection {
+struct AcceptedConnection<F> {
     router: Router,
     watcher: Watcher,
     slot: ConnectionSlot,
+    told: F,
 }
 
-impl AcceptedConnection {
-    async fn answer(
-        self,
-        stream: TcpStream,
-        address: SocketAddr,
-        certificate: Option<Arc<Tls>>,
-        stop: CancellationToken,
-    ) {
+impl<F> AcceptedConnection<F> {
+    async fn answer<C>(self, stream: TcpStream, there: SocketAddr, tls: Option<Arc<Tls>>, stop: CancellationToken)
+    where
+        F: Fn(&PeerConnection<'_>) -> C,
+        C: Clone + Send + Sync + 'static,
+    {
         let _ = stream.set_nodelay(true);
-        let Some(tls) = certificate else {
-            return self.talk(stream, Peer { address, is_encrypted: false, certificate: None }).await;
+        let here = stream.local_addr().ok();
+        let mut peer = PeerConnection { here, there, is_encrypted: false, certificate: None };
+        let Some(tls) = tls else {
+            let told = (self.told)(&peer);
+            return self.talk(stream, there, told).await;
         };
         // A handshake holds no stop up.
         let accepted = tokio::select! {
@@ -121,24 +143,30 @@ impl AcceptedConnection {
         };
         match accepted {
             Ok(stream) => {
-                let certificate = Tls::client_certificate(&stream).and_then(PeerCertificate::read).map(Arc::new);
-                self.talk(stream, Peer { address, is_encrypted: true, certificate }).await;
+                (peer.is_encrypted, peer.certificate) = (true, Tls::client_certificate(&stream));
+                let told = (self.told)(&peer);
+                self.talk(stream, there, told).await;
             }
             // What is wrong with a certificate is said here and not to the client.
             Err(error) => match Tls::refusal(&error) {
-                Some(reason) => tracing::warn!(reason, %address, "a client's certificate was refused"),
-                None => tracing::debug!(%error, %address, "no TLS handshake"),
+                Some(reason) => tracing::warn!(reason, address = %there, "a client's certificate was refused"),
+                None => tracing::debug!(%error, address = %there, "no TLS handshake"),
             },
         }
     }
 
-    async fn talk(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
-        let Self { router, watcher, slot } = self;
+    async fn talk<C: Clone + Send + Sync + 'static>(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        address: SocketAddr,
+        told: C,
+    ) {
+        let Self { router, watcher, slot, .. } = self;
         let has_begun = Arc::new(AtomicBool::new(false));
-        let (begun, address) = (Arc::clone(&has_begun), peer.address);
+        let begun = Arc::clone(&has_begun);
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             begun.store(true, Ordering::Relaxed);
-            request.extensions_mut().insert(ConnectInfo(peer.clone()));
+            request.extensions_mut().insert(ConnectInfo(told.clone()));
             let (request, unread) = unread_body::lend(request);
             let answered = router.clone().oneshot(request);
             async {
@@ -231,7 +259,7 @@ impl Drop for ConnectionSlot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::unread_body::UNREAD_MAX;
+    use crate::unread_body::UNREAD_MAX;
     use axum::http::StatusCode;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -255,11 +283,11 @@ mod tests {
 
     /// Sends the head of a request whose body nobody reads, and that body when it is asked to.
     async fn refused(head: &str, body: &str, wait: Duration) -> String {
-        let listener = RestListener::open(([127, 0, 0, 1], 0).into(), None).await.unwrap();
+        let listener = HttpListener::new(TcpListener::bind("127.0.0.1:0").await.unwrap(), None);
         let address = listener.address().unwrap();
         let router = Router::new().fallback(|| async { StatusCode::FORBIDDEN });
         let stop = CancellationToken::new();
-        let served = tokio::spawn(listener.serve(router, stop.clone()));
+        let served = tokio::spawn(listener.serve(router, stop.clone(), |_| ()));
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(format!("{head}\r\nhost: here\r\n\r\n").as_bytes()).await.unwrap();
         tokio::time::sleep(wait).await;
