@@ -89,7 +89,7 @@ impl Agenda {
         let is_held = task.serves.is_some_and(|id| self.held.contains(&self.flows.first(id)));
         match task.stage {
             DiffStage::Retreat | DiffStage::Prepare | DiffStage::Leave => true,
-            DiffStage::Move | DiffStage::Enter | DiffStage::Withdraw | DiffStage::Clear => !is_held,
+            DiffStage::Move | DiffStage::Enter | DiffStage::Withdraw | DiffStage::Raise | DiffStage::Clear => !is_held,
             DiffStage::Discard => !is_held && !self.troubled.contains(&task.switch),
         }
     }

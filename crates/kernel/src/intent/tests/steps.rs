@@ -169,6 +169,8 @@ proptest! {
         let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
         new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
         plan.arrange();
+        let (before, after) = (splits::entering(&tables), splits::entering(plan.tables()));
+        let most = |path: &u32| before.get(path).max(after.get(path)).copied().unwrap_or(0);
         let mut agenda = Agenda::new(plan.tables(), &tables);
         let mut fails = fails.iter().cycle();
         while let Some(stage) = agenda.next_stage() {
@@ -180,6 +182,9 @@ proptest! {
                 tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
                 for (dpid, place, seat) in heads(&tables) {
                     prop_assert!(arrives(&tables, dpid, &seat), "{task:?} strands {place:?}");
+                }
+                for (path, bps) in splits::entering(&tables) {
+                    prop_assert!(bps <= most(&path), "{task:?} lets {bps} bit/s into {path} of {}", most(&path));
                 }
             }
         }
