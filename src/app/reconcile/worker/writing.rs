@@ -151,9 +151,18 @@ impl Worker {
                     continue;
                 }
                 StepOutcome::Refused(fault) => {
-                    if let (RuleStep::AddGroup(_), SwitchFault::Switch { .. }) = (&task.step, fault) {
-                        tracing::warn!(controller = %self.controller.name, %dpid, %fault, "a switch takes no groups");
-                        self.plan.set_groupless(dpid);
+                    // Where groups are read back, a refusal is that there is none.
+                    if let (RuleStep::AddGroup(group), SwitchFault::Switch { .. } | SwitchFault::ReadBackDiffers) =
+                        (&task.step, fault)
+                    {
+                        let controller = &self.controller.name;
+                        if group.buckets().is_empty() {
+                            tracing::warn!(%controller, %dpid, %fault, "a switch takes no groups");
+                            self.plan.set_groupless(dpid);
+                        } else {
+                            tracing::warn!(%controller, %dpid, %fault, "a switch takes no groups for split flows");
+                            self.plan.set_splitless(dpid);
+                        }
                     }
                     if let Some(id) = task.serves {
                         self.faults.insert(id, fault);

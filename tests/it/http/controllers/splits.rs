@@ -2,6 +2,7 @@
 
 use super::*;
 use api::instant::Instant as Time;
+use kernel::intent::{SwitchFault, Ways};
 use kernel::scheduler::SchedulerSettings;
 use watermaster::app::{AppOptions, SchedulerOptions};
 
@@ -74,6 +75,25 @@ async fn a_switch_without_groups_has_the_first_path_alone() {
     let why = format!("allocation {} has the same flow", ids[0]);
     assert!(other["reason"].as_str().unwrap().contains(&why), "{other}");
     service.close().await;
+}
+
+#[tokio::test]
+async fn a_switch_that_splits_no_flow_fails_over_all_the_same() {
+    // OFPET_GROUP_MOD_FAILED, OFPGMFC_OUT_OF_GROUPS, and as it shows where groups are read back.
+    for fault in [SwitchFault::Switch { kind: 6, code: 3 }, SwitchFault::ReadBackDiffers] {
+        let network = network(Faults::default());
+        network.refuse_splits(Dpid(1), fault);
+        let service = splitting(&network, 2).await;
+        let (_, ids) = report(&service, 0, 150_000_000).await;
+        active(&service, &ids[0]).await;
+        let body = json!({"ingress": "s1", "egress": "s3", "class_type": 0, "bandwidth_bps": 1_000_000,
+                          "flow": {"ipv4_dst": "10.0.0.9"}, "protection": {"kind": "dedicated"}});
+        let answer = service.post("/v1/allocations", &body.to_string()).await;
+        active(&service, answer.json()["id"].as_str().unwrap()).await;
+        let groups = network.groups_held(Dpid(1));
+        assert!(matches!(&groups[..], [one] if matches!(one.ways, Ways::Failover { .. })), "{fault}: {groups:?}");
+        service.close().await;
+    }
 }
 
 #[tokio::test]

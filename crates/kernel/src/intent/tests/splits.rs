@@ -169,6 +169,16 @@ fn without_groups_the_first_path_has_the_flow() {
 }
 
 #[test]
+fn where_flows_are_not_split_protected_paths_keep_their_groups() {
+    let parts = [part(3, FLOW, &[0, 1, 2], 1), part(4, FLOW, &[0, 3, 2], 1)];
+    let safe = protected(7, &[0, 1], &[0, 2, 1], 1);
+    let mut plan = planned(&[&parts[..], std::slice::from_ref(&safe)].concat());
+    plan.set_splitless(Dpid(1));
+    assert_eq!(plan.arrange(), [AllocationId(3), AllocationId(4)]);
+    assert_eq!(known(plan.tables()), known(planned(&[parts[0].clone(), safe]).tables()));
+}
+
+#[test]
 fn a_path_with_a_foreign_label_is_left_out() {
     let parts = [part(3, FLOW, &[0, 1, 2], 1), part(4, FLOW, &[0, 3, 2], 1)];
     let mut plan = planned(&parts);
