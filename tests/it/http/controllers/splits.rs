@@ -104,3 +104,31 @@ async fn by_default_switches_have_one_path_a_flow() {
     assert!(rate_bps <= 100_000_000 && ids.len() == 1, "{rate_bps} {ids:?}");
     service.close().await;
 }
+#[tokio::test]
+async fn a_path_that_is_released_stays_while_its_ingress_is_silent() {
+    let network = network(Faults::default());
+    let service = splitting(&network, 2).await;
+    let (_, ids) = report(&service, 0, 150_000_000).await;
+    for id in &ids {
+        active(&service, id).await;
+    }
+    calm(&service).await;
+    let labelled = || {
+        let is_label = |rule: &Rule| matches!(rule.place.matches, Match::Mpls { .. });
+        [2, 3, 4].map(|dpid| network.rules_held(Dpid(dpid)).into_iter().filter(is_label).count())
+    };
+    assert_eq!(labelled(), [1, 2, 1]);
+    network.set_silent(Dpid(1), true);
+    until(&service, &format!("/v1/allocations/{}", ids[0]), |seen| seen["state"] == "degraded").await;
+    let (_, left) = report(&service, 1, 10_000_000).await;
+    assert_eq!(left.len(), 1);
+    // Its two label rules are too many, and what is to be at the ingress is unknown.
+    until(&service, "/v1/controllers/c", |seen| seen["rules"]["intended"] == 4).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(labelled(), [1, 2, 1]);
+    network.set_silent(Dpid(1), false);
+    calm(&service).await;
+    assert_eq!((held(&network), network.groups_held(Dpid(1))), ((3, 1), vec![]));
+    service.close().await;
+}
+

@@ -120,20 +120,20 @@ fn the_sum_enters_when_every_path_takes_its_part() {
     };
     // A switch of the second path is away, and then refuses its rule.
     let lost = tables.remove(&Dpid(4)).unwrap();
-    take(&mut Agenda::new(plan.tables(), &tables), &mut tables, |_| false);
+    take(&mut Agenda::new(plan.tables(), &tables, &Tables::new()), &mut tables, |_| false);
     assert_eq!(entering(&tables), BTreeMap::from([(3, 2_000_000)]));
     tables.insert(Dpid(4), lost);
-    take(&mut Agenda::new(plan.tables(), &tables), &mut tables, |task| task.switch == Dpid(4));
+    take(&mut Agenda::new(plan.tables(), &tables, &Tables::new()), &mut tables, |task| task.switch == Dpid(4));
     assert_eq!(entering(&tables), BTreeMap::from([(3, 2_000_000)]));
-    take(&mut Agenda::new(plan.tables(), &tables), &mut tables, |_| false);
+    take(&mut Agenda::new(plan.tables(), &tables, &Tables::new()), &mut tables, |_| false);
     assert_eq!(entering(&tables), BTreeMap::from([(3, 2_015_625), (4, 984_375)]));
     // What takes all of it again has it to itself first.
     set(&mut plan, &part(3, FLOW, &[0, 1, 2], 5_000_000), 0);
     plan.remove(AllocationId(4));
     plan.arrange();
-    take(&mut Agenda::new(plan.tables(), &tables), &mut tables, |task| task.stage == DiffStage::Move);
+    take(&mut Agenda::new(plan.tables(), &tables, &Tables::new()), &mut tables, |task| task.stage == DiffStage::Move);
     assert_eq!(entering(&tables), BTreeMap::from([(3, 2_015_625), (4, 984_375)]));
-    take(&mut Agenda::new(plan.tables(), &tables), &mut tables, |_| false);
+    take(&mut Agenda::new(plan.tables(), &tables, &Tables::new()), &mut tables, |_| false);
     assert_eq!(entering(&tables), BTreeMap::from([(3, 5_000_000)]));
 }
 
@@ -192,9 +192,28 @@ fn a_path_with_a_foreign_label_is_left_out() {
 }
 
 #[test]
+fn a_path_stays_while_its_ingress_is_out_of_contact() {
+    let mut plan = planned(&[part(3, FLOW, &[0, 1, 2], 2), part(4, FLOW, &[0, 3, 2], 1)]);
+    let held = known(plan.tables());
+    let (ingress, table) = head_of(&held, 3).map(|(dpid, _, _)| (dpid, held[&dpid].clone())).unwrap();
+    let mut tables = held.clone();
+    tables.remove(&ingress);
+    let lost = Tables::from([(ingress, table)]);
+    // Whichever of the two is released: what the ingress sends there arrives.
+    for released in [4, 3] {
+        plan.remove(AllocationId(released));
+        plan.arrange();
+        assert_eq!(Agenda::new(plan.tables(), &tables, &lost).next_stage(), None);
+        let mut agenda = Agenda::new(plan.tables(), &held, &Tables::new());
+        assert!(agenda.next_stage().is_some(), "when it is back");
+        set(&mut plan, &part(released, FLOW, &[0, if released == 3 { 1 } else { 3 }, 2], 2), 0);
+    }
+}
+
+#[test]
 fn what_fails_for_one_path_holds_back_the_others() {
     let plan = planned(&[part(3, FLOW, &[0, 1, 2], 2), part(4, FLOW, &[0, 3, 2], 1), allocation(7, &[0, 1], 1)]);
-    let mut agenda = Agenda::new(plan.tables(), &known(&Tables::new()));
+    let mut agenda = Agenda::new(plan.tables(), &known(&Tables::new()), &Tables::new());
     let first = agenda.next_stage().unwrap();
     let of_second = first[&Dpid(4)].iter().find(|task| task.serves == Some(AllocationId(4))).unwrap();
     agenda.failed(of_second);

@@ -171,7 +171,7 @@ proptest! {
         plan.arrange();
         let (before, after) = (splits::entering(&tables), splits::entering(plan.tables()));
         let most = |path: &u32| before.get(path).max(after.get(path)).copied().unwrap_or(0);
-        let mut agenda = Agenda::new(plan.tables(), &tables);
+        let mut agenda = Agenda::new(plan.tables(), &tables, &Tables::new());
         let mut fails = fails.iter().cycle();
         while let Some(stage) = agenda.next_stage() {
             for task in stage.into_values().flatten() {
