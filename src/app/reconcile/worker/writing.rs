@@ -168,6 +168,8 @@ impl Worker {
                             tracing::warn!(%controller, %dpid, %fault, "a switch takes no groups for split flows");
                             self.plan.set_splitless(dpid);
                         }
+                        // Either way it splits none.
+                        self.status.set_splitless(dpid);
                     }
                     if let Some(id) = task.serves {
                         self.faults.insert(id, fault);
