@@ -311,7 +311,7 @@ pub struct Aggregator {
     pub rates: AggregatorRates,
     /// The most paths over which traffic to a node is split: `max_paths` of `[scheduler]` under the policy `max_min`, where a
     /// controller drives the switches of the topology no more than `max_paths_on_switches`; 1 under the other policies, and where
-    /// that controller is ONOS.
+    /// that controller is ONOS or the switch of the aggregator's node splits no flow.
     #[serde(default = "one_path")]
     #[schema(required = true, minimum = 1, maximum = 8)]
     pub max_paths: u32,

@@ -1,7 +1,7 @@
 //! What is known of a controller and of the allocations whose rules it is to hold. Soft: it is lost with the process and
 //! found out again. It has an entry only for allocations that are not in force, so that a million that are cost nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::broadcast;
@@ -162,6 +162,8 @@ struct StatusInner {
     link_problems: BTreeMap<LinkIx, Arc<str>>,
     /// The switches that the controller has lost, and since when.
     lost: BTreeMap<Dpid, Instant>,
+    /// The switches that split no flow.
+    splitless: BTreeSet<Dpid>,
 }
 
 impl StatusCell {
@@ -175,6 +177,7 @@ impl StatusCell {
             traffic: BTreeMap::new(),
             link_problems: BTreeMap::new(),
             lost: BTreeMap::new(),
+            splitless: BTreeSet::new(),
         };
         Self { topology, inner: RwLock::new(inner) }
     }
@@ -278,6 +281,11 @@ impl StatusCell {
     /// The switches that are lost to the controller, and since when.
     pub(super) fn lost_since(&self) -> BTreeMap<Dpid, Instant> {
         self.read(|inner| inner.lost.clone())
+    }
+
+    /// A switch splits no flow.
+    pub(super) fn set_splitless(&self, switch: Dpid) {
+        self.change(|inner| inner.splitless.insert(switch));
     }
 
     /// The controller cannot be used at all.
@@ -401,6 +409,15 @@ impl Conditions {
             None => TrafficReport::nothing("nothing is measured: the topology has no controller"),
         });
         Condition { preemption: self.notices.of(allocation.id), traffic, ..condition }
+    }
+
+    /// By topology, the switches that split no flow, as far as it was tried.
+    pub fn splitless(&self) -> BTreeMap<Name, BTreeSet<Dpid>> {
+        let of = |(topology, status): (&Name, &Arc<StatusCell>)| {
+            let splitless = status.read(|inner| inner.splitless.clone());
+            (!splitless.is_empty()).then(|| (topology.clone(), splitless))
+        };
+        self.by_topology.iter().filter_map(of).collect()
     }
 
     /// Whether a topology has a controller.

@@ -210,6 +210,7 @@ impl SchedulerTask {
                 _ => {}
             }
             if let Some(loads) = loads {
+                dispatcher.set_splitless(state, loads.splitless());
                 let fresh = |load: &Load| load.is_fresh(now);
                 dispatcher
                     .measure(state, |topology, link| Some(loads.link(topology, link).load.filter(fresh)?.carried_bps));

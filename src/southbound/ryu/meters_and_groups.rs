@@ -54,9 +54,8 @@ pub(super) struct GroupReply {
 
 #[derive(Deserialize)]
 struct BucketReply {
-    /// Left out by an older program that knows no group whose buckets have one.
-    #[serde(default)]
-    weight: u16,
+    /// Left out by an older application that knows no group whose buckets have one.
+    weight: Option<u16>,
     /// A number, or a word where none is watched.
     watch_port: Value,
     actions: Vec<Value>,
@@ -70,13 +69,23 @@ impl GroupReply {
             "SELECT" => self.split(),
             _ => None,
         };
-        Group { id: GroupId(self.group_id), ways: known.unwrap_or(Ways::Other) }
+        Group { id: self.id(), ways: known.unwrap_or(Ways::Other) }
+    }
+
+    /// Whether it is told as it is: an older application calls a split another group, and leaves out its weights.
+    pub(super) fn is_whole(&self) -> bool {
+        self.kind == "FF" || self.buckets.iter().all(|bucket| bucket.weight.is_some())
+    }
+
+    /// Its number.
+    pub(super) fn id(&self) -> GroupId {
+        GroupId(self.group_id)
     }
 
     /// Buckets that send packets out of the port that they watch.
     fn split(&self) -> Option<Ways> {
         let bucket = |told: &BucketReply| {
-            let bucket = Bucket { weight: told.weight, actions: told.actions.iter().map(action).collect() };
+            let bucket = Bucket { weight: told.weight?, actions: told.actions.iter().map(action).collect() };
             let watched = port_number(&told.watch_port);
             (watched.is_some() && watched == bucket.port()).then_some(bucket)
         };

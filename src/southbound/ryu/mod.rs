@@ -138,10 +138,16 @@ impl Ryu {
             504 if is_told() => Err(DriverError::SilentSwitch { dpid: switch }),
             _ => {
                 let told: TableReply = reply.json()?;
+                let is_whole = |group: &GroupReply| group.is_whole() || !self.numbering.has_group(group.id());
+                let groups = if told.groups.iter().all(is_whole) {
+                    told.groups.iter().map(GroupReply::group).collect()
+                } else {
+                    self.read_groups(switch).await?
+                };
                 Ok(Some(SwitchContent {
+                    groups,
                     rules: told.rules.into_iter().map(RuleReply::rule).collect(),
                     meters: told.meters.iter().map(MeterReply::meter).collect(),
-                    groups: told.groups.iter().map(GroupReply::group).collect(),
                 }))
             }
         }

@@ -7,7 +7,9 @@ use super::super::Unreachable;
 use super::super::stub::{Stub, StubRequest};
 use super::*;
 use kernel::id::AllocationId;
-use kernel::intent::{Action, IpFamily, Match, MeterId, MplsLabel, Numbering, PortNo, RuleKey, SwitchFault};
+use kernel::intent::{
+    Action, Bucket, IpFamily, Match, MeterId, MplsLabel, Numbering, PortNo, RuleKey, SwitchFault, Ways,
+};
 
 const SWITCH: Dpid = Dpid(1);
 const TAG: u8 = Numbering::DEFAULT.cookie_tag();
@@ -233,6 +235,35 @@ async fn a_table_is_told_whole_where_the_controller_has_such_an_answer() {
         let answer = body.to_owned();
         let stub = Stub::answering(move |_| (status, answer.clone()));
         assert_eq!(driver(&stub).whole(SWITCH).await, expected, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn groups_that_an_older_application_does_not_tell_are_read_from_the_controller() {
+    let id = 0x5700_0000 + 100_000;
+    let group = |id: u32, kind: &str, weight: Option<u16>| {
+        let mut bucket = json!({"watch_port": 2, "actions": ["SET_FIELD: {mpls_label:100000}", "OUTPUT:2"]});
+        weight.into_iter().for_each(|weight| bucket["weight"] = weight.into());
+        json!({"group_id": id, "type": kind, "buckets": [bucket]})
+    };
+    let actions = vec![Action::SetLabel(MplsLabel::new(100_000).unwrap()), Action::Output(PortNo(2))];
+    let split = Ways::Split(vec![Bucket { weight: 64, actions }]);
+    // As version 3 tells it, as version 4 does, and a foreign one.
+    for (told, expected, readings) in [
+        (group(id, "OTHER", None), split.clone(), 1),
+        (group(id, "SELECT", Some(64)), split, 0),
+        (group(id, "OTHER", Some(64)), Ways::Other, 0),
+        (group(7, "OTHER", None), Ways::Other, 0),
+    ] {
+        let table = json!({"rules": [], "meters": [], "groups": [told]}).to_string();
+        let plain = json!({"1": [group(id, "SELECT", Some(64))]}).to_string();
+        let stub = Stub::answering(move |(_, path, _)| match path.as_str() {
+            "/stats/groupdesc/1" => (200, plain.clone()),
+            _ => (200, table.clone()),
+        });
+        let groups = driver(&stub).whole(SWITCH).await.unwrap().unwrap().groups;
+        assert_eq!(groups.into_iter().map(|group| group.ways).collect::<Vec<_>>(), [expected]);
+        assert_eq!(stub.asked().iter().filter(|(_, path, _)| path.contains("groupdesc")).count(), readings);
     }
 }
 

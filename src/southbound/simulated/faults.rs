@@ -34,6 +34,8 @@ pub(super) struct Trouble {
     is_away: bool,
     silent: BTreeSet<Dpid>,
     groupless: BTreeSet<Dpid>,
+    /// Those that refuse groups for split flows, and what is seen of it.
+    splitless: BTreeMap<Dpid, SwitchFault>,
     /// What rules have counted; nothing counts until a test says that it does.
     bytes: BTreeMap<(Dpid, Cookie), u64>,
     steps: u64,
@@ -78,6 +80,11 @@ impl Simulated {
     /// Makes a switch refuse groups.
     pub fn refuse_groups(&self, switch: Dpid) {
         self.fabric().trouble.groupless.insert(switch);
+    }
+
+    /// Makes a switch refuse groups of split flows, in this way.
+    pub fn refuse_splits(&self, switch: Dpid, fault: SwitchFault) {
+        self.fabric().trouble.splitless.insert(switch, fault);
     }
 
     /// Cuts a link or mends it, both directions: the ports at its ends go down and up with it.
@@ -223,6 +230,11 @@ impl Fabric {
         if matches!(step, RuleStep::AddGroup(_)) && self.trouble.groupless.contains(&dpid) {
             // OFPET_GROUP_MOD_FAILED, OFPGMFC_BAD_TYPE.
             return StepOutcome::Refused(SwitchFault::Switch { kind: 6, code: 10 });
+        }
+        if let (RuleStep::AddGroup(group), Some(fault)) = (step, self.trouble.splitless.get(&dpid))
+            && !group.buckets().is_empty()
+        {
+            return StepOutcome::Refused(*fault);
         }
         let is_lost = self.trouble.happens(faults.lose_ppm);
         if is_lost && self.trouble.happens(500_000) {

@@ -1,6 +1,8 @@
 //! The steps from the reported content of switches to the intended one, and their order. New paths are built from their
 //! meters, groups and their tail forwards, and only then does traffic enter them; old paths lose their traffic first and
-//! their meters and groups last. Between any two steps, the traffic of every path that has rules arrives.
+//! their meters and groups last. Between any two steps, the traffic of every path that has rules arrives. Of a flow over several
+//! paths no more enters one of them than is or was reserved there: its meter is lowered before, and raised after, it is divided
+//! otherwise.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +27,8 @@ pub enum DiffStage {
     Enter,
     /// Traffic of allocations with another ingress rule now is stopped at the old one.
     Withdraw,
+    /// Meters of split flows let more through: their paths are all there, and the packets are divided among them.
+    Raise,
     /// Rules without traffic are deleted.
     Clear,
     /// Meters and groups without rules are deleted.
@@ -91,24 +95,39 @@ struct RobbedPaths {
 }
 
 fn meters(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {
-    let users: BTreeMap<MeterId, AllocationId> =
-        wanted.rules().filter_map(|(_, seat)| Some((seat.meter()?, seat.cookie.allocation()))).collect();
+    let (wanted_by, used_by) = (meter_users(wanted), meter_users(seen));
+    let serves =
+        |users: &BTreeMap<MeterId, (AllocationId, bool)>, id| users.get(&id).map(|(allocation, _)| *allocation);
     for meter in wanted.meters() {
-        let step = match seen.meter(meter.id) {
+        let (stage, step) = match seen.meter(meter.id) {
             Some(same) if same == meter => continue,
-            Some(_) => RuleStep::ModifyMeter(meter),
-            None => RuleStep::AddMeter(meter),
+            Some(same) => {
+                let users = wanted_by.get(&meter.id).zip(used_by.get(&meter.id));
+                let is_split = users.is_some_and(|((_, will_be), (_, is))| *will_be || *is);
+                // What is more may enter only as it is divided then; what is less, only so much as it is divided yet. A
+                // meter of another kind has a rate of 0, and may let anything through.
+                let is_raised = (1..meter.rate_kbps).contains(&same.rate_kbps);
+                let stage = if is_raised && is_split { DiffStage::Raise } else { DiffStage::Prepare };
+                (stage, RuleStep::ModifyMeter(meter))
+            }
+            None => (DiffStage::Prepare, RuleStep::AddMeter(meter)),
         };
-        tasks.push(Task { stage: DiffStage::Prepare, switch, step, serves: users.get(&meter.id).copied() });
+        tasks.push(Task { stage, switch, step, serves: serves(&wanted_by, meter.id) });
     }
     // A rule that still uses a meter when that is deleted is deleted with it.
-    let users: BTreeMap<MeterId, AllocationId> =
-        seen.rules().filter_map(|(_, seat)| Some((seat.meter()?, seat.cookie.allocation()))).collect();
     let extra = seen.meters().filter(|meter| wanted.meter(meter.id).is_none());
     tasks.extend(extra.map(|meter| {
-        let serves = users.get(&meter.id).copied();
-        Task { stage: DiffStage::Discard, switch, step: RuleStep::DeleteMeter(meter.id), serves }
+        let step = RuleStep::DeleteMeter(meter.id);
+        Task { stage: DiffStage::Discard, switch, step, serves: serves(&used_by, meter.id) }
     }));
+}
+
+/// Who uses each meter, and whether what it lets through is divided among several paths.
+fn meter_users(table: &Table) -> BTreeMap<MeterId, (AllocationId, bool)> {
+    let is_split =
+        |seat: &RuleMeta| seat.group().and_then(|id| table.group(id)).is_some_and(|group| !group.buckets().is_empty());
+    let user = |seat: &RuleMeta| Some((seat.meter()?, (seat.cookie.allocation(), is_split(seat))));
+    table.rules().filter_map(|(_, seat)| user(seat)).collect()
 }
 
 fn groups(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {

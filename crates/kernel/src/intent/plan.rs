@@ -1,8 +1,8 @@
 //! The plan: the intended content of every switch, kept up to date as allocations come, change and go. It follows from the
 //! living allocations, their numbers, and what other programs have on the switches; after a restart it is the same again.
 //!
-//! [`RulePlan::set`], [`RulePlan::remove`], [`RulePlan::set_groupless`] and [`RulePlan::set_foreign`] say what has changed; [`RulePlan::arrange`] then
-//! writes the tables.
+//! [`RulePlan::set`], [`RulePlan::remove`], [`RulePlan::set_groupless`], [`RulePlan::set_splitless`] and
+//! [`RulePlan::set_foreign`] say what has changed; [`RulePlan::arrange`] then writes the tables.
 
 mod arrange;
 
@@ -39,6 +39,8 @@ pub struct RulePlan {
     has_groups: bool,
     /// Those that cannot.
     groupless: BTreeSet<Dpid>,
+    /// Those that can have none for split flows.
+    splitless: BTreeSet<Dpid>,
     /// The allocations whose rules may have to be others.
     stale: BTreeSet<AllocationId>,
 }
@@ -261,7 +263,15 @@ impl RulePlan {
         }
     }
 
-    /// A switch cannot have groups: protected paths by it have none.
+    /// A switch can have no groups for split flows: those that enter there have their first path. Protected paths keep theirs.
+    pub fn set_splitless(&mut self, switch: Dpid) {
+        if self.splitless.insert(switch) {
+            let here: Vec<_> = self.ways_at(switch).collect();
+            self.stale.extend(here);
+        }
+    }
+
+    /// A switch cannot have groups: protected paths by it have none, and flows that enter there their first path.
     pub fn set_groupless(&mut self, switch: Dpid) {
         if !self.groupless.insert(switch) {
             return;

@@ -373,7 +373,7 @@ fn packets_enter_at_every_host_port() {
 #[test]
 fn who_fails_is_held_back_and_the_others_go_on() {
     let plan = planned(&[allocation(1, &[0, 1, 2], 1), allocation(2, &[0, 3], 1)]);
-    let mut agenda = Agenda::new(plan.tables(), &known(&Tables::new()));
+    let mut agenda = Agenda::new(plan.tables(), &known(&Tables::new()), &Tables::new());
     let first = agenda.next_stage().unwrap();
     agenda.failed(&first[&Dpid(2)][0]);
     let second = agenda.next_stage().unwrap();
@@ -382,7 +382,7 @@ fn who_fails_is_held_back_and_the_others_go_on() {
     // A switch of which nothing is known holds back the allocations on it.
     let mut partly = known(&Tables::new());
     partly.remove(&Dpid(3));
-    let mut agenda = Agenda::new(plan.tables(), &partly);
+    let mut agenda = Agenda::new(plan.tables(), &partly, &Tables::new());
     let mut served = BTreeSet::new();
     while let Some(stage) = agenda.next_stage() {
         served.extend(

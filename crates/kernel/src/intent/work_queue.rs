@@ -23,12 +23,12 @@ pub struct Agenda {
 
 impl Agenda {
     /// The steps from the reported to the intended content. An allocation whose working path has a switch of which nothing is
-    /// known is held back from the start.
-    pub fn new(intended: &Tables, reported: &Tables) -> Self {
+    /// known is held back from the start. `lost` is what switches held that are out of contact: they may well forward by it.
+    pub fn new(intended: &Tables, reported: &Tables, lost: &Tables) -> Self {
         let unknown = intended.iter().filter(|(dpid, _)| !reported.contains_key(dpid));
         let rules = unknown.flat_map(|(_, table): (_, &Table)| table.rules());
         let needed = rules.filter(|(place, seat)| !seat.is_standby(place));
-        let flows = SharedFlows::of(intended, reported);
+        let flows = SharedFlows::of(intended, [reported, lost]);
         let held = needed.map(|(_, seat)| flows.first(seat.cookie.allocation())).collect();
         Self { held, flows, tasks: diff(intended, reported).into(), troubled: BTreeSet::new() }
     }
@@ -89,7 +89,7 @@ impl Agenda {
         let is_held = task.serves.is_some_and(|id| self.held.contains(&self.flows.first(id)));
         match task.stage {
             DiffStage::Retreat | DiffStage::Prepare | DiffStage::Leave => true,
-            DiffStage::Move | DiffStage::Enter | DiffStage::Withdraw | DiffStage::Clear => !is_held,
+            DiffStage::Move | DiffStage::Enter | DiffStage::Withdraw | DiffStage::Raise | DiffStage::Clear => !is_held,
             DiffStage::Discard => !is_held && !self.troubled.contains(&task.switch),
         }
     }
@@ -102,17 +102,18 @@ impl Agenda {
 struct SharedFlows(BTreeMap<AllocationId, AllocationId>);
 
 impl SharedFlows {
-    fn of(intended: &Tables, reported: &Tables) -> Self {
+    fn of(intended: &Tables, before: [&Tables; 2]) -> Self {
         let mut flows = Self::default();
         for (dpid, table) in intended {
-            let before = |place| reported.get(dpid)?.seat(place);
+            let before = |place| before.iter().find_map(|tables| tables.get(dpid)?.seat(place));
             for (place, seat) in table.rules().filter(|(place, seat)| seat.role(place) == Role::Head) {
                 if let Some(before) = before(place) {
                     flows.join(before.cookie.allocation(), seat.cookie.allocation());
                 }
             }
         }
-        let tables = [intended, reported];
+        let [reported, lost] = before;
+        let tables = [intended, reported, lost];
         let mut entered: BTreeMap<MplsLabel, AllocationId> = BTreeMap::new();
         for table in tables.iter().flat_map(|tables| tables.values()) {
             if table.groups().all(|group| group.buckets().is_empty()) {

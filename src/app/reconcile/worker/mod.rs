@@ -59,6 +59,8 @@ pub(super) struct Worker {
     changed: BTreeSet<AllocationId>,
     /// What the switches are known to hold.
     seen: Tables,
+    /// What those held that are out of contact, when it was last known: they may well forward by it.
+    lost: Tables,
     /// Switches that have to be read before they get more steps.
     doubtful: BTreeSet<Dpid>,
     /// Why nothing is known of some switches.
@@ -109,6 +111,7 @@ impl Worker {
             status,
             changed: BTreeSet::new(),
             seen: Tables::new(),
+            lost: Tables::new(),
             doubtful: BTreeSet::new(),
             troubles: BTreeMap::new(),
             unsettled: BTreeMap::new(),

@@ -11,7 +11,7 @@ use super::super::readback::{self, Content, Depth, Finding, Telling};
 use super::switch_io::{read_one, topology};
 use super::{Occasion, Worker};
 use crate::southbound::DriverError;
-use kernel::intent::{Agenda, Damage, Dpid, Foreign};
+use kernel::intent::{Damage, Dpid, Foreign};
 
 /// How many times as long audits are apart where a controller tells a switch's content in parts only: each costs it more.
 const IN_PARTS_TIMES: u32 = 2;
@@ -25,6 +25,7 @@ impl Worker {
         let connected: BTreeSet<Dpid> = self.driver.switches().await?.into_iter().collect();
         self.closed_until = None;
         let ours = self.switches().await;
+        self.lost.retain(|dpid, _| ours.contains(dpid));
         for dpid in &ours {
             if connected.contains(dpid) {
                 if !self.seen.contains_key(dpid) {
@@ -102,7 +103,7 @@ impl Worker {
         if self.term.is_none() {
             return;
         }
-        let steps = Agenda::new(self.plan.tables(), &self.seen).len();
+        let steps = self.agenda().len();
         let steps = u64::try_from(steps).unwrap_or(u64::MAX);
         // What other programs have changed is nothing to repair.
         if steps == 0 {
@@ -156,6 +157,7 @@ impl Worker {
                 self.unsettled.entry(damage.allocation).or_insert(now);
             }
         }
+        self.lost.remove(&dpid);
         self.seen.insert(dpid, table);
         self.plan.set_foreign(dpid, foreign);
     }
@@ -170,9 +172,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Forgets what a switch held: it cannot be used.
+    /// Nothing is known of a switch any more but what it held: it cannot be used.
     fn mark_unusable(&mut self, dpid: Dpid, error: &DriverError) {
-        if self.seen.remove(&dpid).is_some() {
+        if let Some(table) = self.seen.remove(&dpid) {
+            self.lost.insert(dpid, table);
             self.status.set_lost(dpid, true);
         }
         self.doubtful.insert(dpid);

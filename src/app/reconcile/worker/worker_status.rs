@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::controller_status::{Condition, FieldEvent, LspState};
 use super::Worker;
 use kernel::id::AllocationId;
-use kernel::intent::{Agenda, Dpid, Table};
+use kernel::intent::{Dpid, Table};
 
 impl Worker {
     /// Updates the conditions of allocations that were not in force.
@@ -73,7 +73,7 @@ impl Worker {
 
     pub(super) fn report(&self) {
         let intended: usize = self.plan.tables().values().map(Table::size).sum();
-        let missing = Agenda::new(self.plan.tables(), &self.seen);
+        let missing = self.agenda();
         let unknown: usize = self
             .plan
             .tables()

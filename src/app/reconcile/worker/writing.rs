@@ -22,9 +22,14 @@ const TRUSTED_FOR: Duration = Duration::from_millis(250);
 const OBSERVED_ONE_BY_ONE: usize = 16;
 
 impl Worker {
+    /// The steps that are left.
+    pub(super) fn agenda(&self) -> Agenda {
+        Agenda::new(self.plan.tables(), &self.seen, &self.lost)
+    }
+
     /// Executes every step that can be executed; whether none is left.
     pub(super) async fn execute_steps(&mut self) -> Result<bool, DriverError> {
-        let mut agenda = Agenda::new(self.plan.tables(), &self.seen);
+        let mut agenda = self.agenda();
         let now = Instant::now();
         for id in agenda.serves().filter(|id| self.plan.has(*id)).collect::<BTreeSet<_>>() {
             self.unsettled.entry(id).or_insert(now);
@@ -32,7 +37,7 @@ impl Worker {
         let Some(term) = self.term else { return self.observe(&agenda).await };
         if !agenda.is_empty() && self.has_changed_unseen(&agenda).await? {
             self.read_doubtful(Occasion::Time).await?;
-            agenda = Agenda::new(self.plan.tables(), &self.seen);
+            agenda = self.agenda();
         }
         while let Some(stage) = agenda.next_stage() {
             // A step of an old configuration, or of a term that is over, must not be executed any more.
@@ -61,7 +66,7 @@ impl Worker {
                 return Err(error);
             }
         }
-        Ok(Agenda::new(self.plan.tables(), &self.seen).is_empty() && self.is_all_known())
+        Ok(self.agenda().is_empty() && self.is_all_known())
     }
 
     /// Whether a switch that is to be written to has got or lost rules since it was looked at: what is foreign there is to be
@@ -123,7 +128,7 @@ impl Worker {
                 self.set_condition(id, &Condition { state: LspState::Rerouting, ..Condition::ACTIVE });
             }
         }
-        Ok(Agenda::new(self.plan.tables(), &self.seen).is_empty() && self.is_all_known())
+        Ok(self.agenda().is_empty() && self.is_all_known())
     }
 
     /// The rules of a controller that is to be deleted are gone.
@@ -151,9 +156,20 @@ impl Worker {
                     continue;
                 }
                 StepOutcome::Refused(fault) => {
-                    if let (RuleStep::AddGroup(_), SwitchFault::Switch { .. }) = (&task.step, fault) {
-                        tracing::warn!(controller = %self.controller.name, %dpid, %fault, "a switch takes no groups");
-                        self.plan.set_groupless(dpid);
+                    // Where groups are read back, a refusal is that there is none.
+                    if let (RuleStep::AddGroup(group), SwitchFault::Switch { .. } | SwitchFault::ReadBackDiffers) =
+                        (&task.step, fault)
+                    {
+                        let controller = &self.controller.name;
+                        if group.buckets().is_empty() {
+                            tracing::warn!(%controller, %dpid, %fault, "a switch takes no groups");
+                            self.plan.set_groupless(dpid);
+                        } else {
+                            tracing::warn!(%controller, %dpid, %fault, "a switch takes no groups for split flows");
+                            self.plan.set_splitless(dpid);
+                        }
+                        // Either way it splits none.
+                        self.status.set_splitless(dpid);
                     }
                     if let Some(id) = task.serves {
                         self.faults.insert(id, fault);

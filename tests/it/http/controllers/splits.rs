@@ -2,6 +2,7 @@
 
 use super::*;
 use api::instant::Instant as Time;
+use kernel::intent::{SwitchFault, Ways};
 use kernel::scheduler::SchedulerSettings;
 use watermaster::app::{AppOptions, SchedulerOptions};
 
@@ -67,12 +68,71 @@ async fn a_switch_without_groups_has_the_first_path_alone() {
     let network = network(Faults::default());
     network.refuse_groups(Dpid(1));
     let service = splitting(&network, 2).await;
+    let (_, first) = report(&service, 0, 150_000_000).await;
+    assert_eq!(first.len(), 2, "it was not tried yet");
+    let end = Instant::now() + PATIENCE;
+    let rate_bps = loop {
+        let (rate_bps, ids) = report(&service, 0, 150_000_000).await;
+        if ids == first[..1] {
+            break rate_bps;
+        }
+        assert!(Instant::now() < end, "{ids:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    active(&service, &first[0]).await;
+    calm(&service).await;
+    // What it is told, the ingress lets through.
+    assert!(rate_bps <= 100_000_000, "{rate_bps}");
+    assert_eq!(network.meters_held(Dpid(1))[0].rate_kbps, u32::try_from(rate_bps.div_ceil(1_000)).unwrap());
+    let aggregator = service.get("/v1/aggregators/ag").await.json();
+    assert_eq!(aggregator["max_paths"], 1, "{aggregator}");
+    service.close().await;
+}
+
+#[tokio::test]
+async fn a_switch_that_splits_no_flow_fails_over_all_the_same() {
+    // OFPET_GROUP_MOD_FAILED, OFPGMFC_OUT_OF_GROUPS, and as it shows where groups are read back.
+    for fault in [SwitchFault::Switch { kind: 6, code: 3 }, SwitchFault::ReadBackDiffers] {
+        let network = network(Faults::default());
+        network.refuse_splits(Dpid(1), fault);
+        let service = splitting(&network, 2).await;
+        let (_, ids) = report(&service, 0, 150_000_000).await;
+        active(&service, &ids[0]).await;
+        let body = json!({"ingress": "s1", "egress": "s3", "class_type": 0, "bandwidth_bps": 1_000_000,
+                          "flow": {"ipv4_dst": "10.0.0.9"}, "protection": {"kind": "dedicated"}});
+        let answer = service.post("/v1/allocations", &body.to_string()).await;
+        active(&service, answer.json()["id"].as_str().unwrap()).await;
+        let groups = network.groups_held(Dpid(1));
+        assert!(matches!(&groups[..], [one] if matches!(one.ways, Ways::Failover { .. })), "{fault}: {groups:?}");
+        service.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_released_stays_while_its_ingress_is_silent() {
+    let network = network(Faults::default());
+    let service = splitting(&network, 2).await;
     let (_, ids) = report(&service, 0, 150_000_000).await;
-    assert_eq!(ids.len(), 2);
-    active(&service, &ids[0]).await;
-    let other = until(&service, &format!("/v1/allocations/{}", ids[1]), |seen| seen["reason"].is_string()).await;
-    let why = format!("allocation {} has the same flow", ids[0]);
-    assert!(other["reason"].as_str().unwrap().contains(&why), "{other}");
+    for id in &ids {
+        active(&service, id).await;
+    }
+    calm(&service).await;
+    let labelled = || {
+        let is_label = |rule: &Rule| matches!(rule.place.matches, Match::Mpls { .. });
+        [2, 3, 4].map(|dpid| network.rules_held(Dpid(dpid)).into_iter().filter(is_label).count())
+    };
+    assert_eq!(labelled(), [1, 2, 1]);
+    network.set_silent(Dpid(1), true);
+    until(&service, &format!("/v1/allocations/{}", ids[0]), |seen| seen["state"] == "degraded").await;
+    let (_, left) = report(&service, 1, 10_000_000).await;
+    assert_eq!(left.len(), 1);
+    // Its two label rules are too many, and what is to be at the ingress is unknown.
+    until(&service, "/v1/controllers/c", |seen| seen["rules"]["intended"] == 4).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(labelled(), [1, 2, 1]);
+    network.set_silent(Dpid(1), false);
+    calm(&service).await;
+    assert_eq!((held(&network), network.groups_held(Dpid(1))), ((3, 1), vec![]));
     service.close().await;
 }
 

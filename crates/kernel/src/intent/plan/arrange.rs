@@ -96,7 +96,8 @@ impl RulePlan {
     fn can_split(&self, first: &Path) -> bool {
         let (ingress, group) = (first.shape.ingress(), first.numbers.group);
         let is_taken = self.foreign.get(&ingress).is_some_and(|foreign| foreign.has_group(group));
-        self.has_groups && !self.groupless.contains(&ingress) && !is_taken
+        let refuses = self.groupless.contains(&ingress) || self.splitless.contains(&ingress);
+        self.has_groups && !refuses && !is_taken
     }
 
     /// Whether nothing of other programs is where a path's packets would enter.

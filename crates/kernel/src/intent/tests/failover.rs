@@ -72,7 +72,7 @@ fn a_backup_path_that_cannot_be_written_holds_nobody_back() {
     let plan = planned(&[protected(7, &[0, 1, 2], &[0, 3, 2], 1_000)]);
     let mut reported = known(&Tables::new());
     reported.remove(&Dpid(4));
-    let mut agenda = Agenda::new(plan.tables(), &reported);
+    let mut agenda = Agenda::new(plan.tables(), &reported, &Tables::new());
     let mut stages = vec![];
     while let Some(stage) = agenda.next_stage() {
         stages.extend(stage.values().flatten().map(|task| task.stage));

@@ -1,5 +1,7 @@
 //! Flows that the scheduler divides among several paths: one rule at the ingress, and a group with a bucket for each path.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 const FLOW: u64 = 3;
@@ -7,6 +9,24 @@ const FLOW: u64 = 3;
 fn buckets(plan: &RulePlan) -> Vec<(u16, u32)> {
     let groups = plan.tables().values().flat_map(Table::groups);
     groups.flat_map(Group::buckets).map(|bucket| (bucket.weight, bucket.port().unwrap().0)).collect()
+}
+
+/// How much may enter each path, in bit/s, by the number of its allocation: the part by weight of what a meter lets through.
+pub(super) fn entering(tables: &Tables) -> BTreeMap<u32, u64> {
+    let mut most = BTreeMap::new();
+    for (dpid, _, seat) in heads(tables) {
+        let Some(meter) = seat.meter().and_then(|meter| tables[&dpid].meter(meter)) else { continue };
+        let buckets = seat.group().and_then(|id| tables[&dpid].group(id)).map_or(&[][..], Group::buckets);
+        let alone = Bucket { weight: 1, actions: seat.actions };
+        let buckets = if buckets.is_empty() { &[alone][..] } else { buckets };
+        let weights: u64 = buckets.iter().map(|bucket| u64::from(bucket.weight)).sum();
+        for bucket in buckets {
+            let path = (bucket.label().unwrap().number() - OURS.label_min()) / 4;
+            let bps = u64::from(meter.rate_kbps) * 1_000 * u64::from(bucket.weight) / weights;
+            most.entry(path).and_modify(|most: &mut u64| *most = bps.max(*most)).or_insert(bps);
+        }
+    }
+    most
 }
 
 #[test]
@@ -42,9 +62,9 @@ fn a_second_path_is_there_before_packets_are_split() {
     };
     let alone = known(plan.tables());
     set(&mut plan, &part(4, FLOW, &[0, 3, 2], 1_000_000), 0);
-    use DiffStage::{Clear, Discard, Move, Prepare};
-    let there = [(Prepare, 1), (Prepare, 1), (Prepare, 3), (Prepare, 4), (Move, 1)];
-    assert_eq!(stages(&plan, &alone), there, "its meter, its group, the second path, its first rule");
+    use DiffStage::{Clear, Discard, Move, Prepare, Raise};
+    let there = [(Prepare, 1), (Prepare, 3), (Prepare, 4), (Move, 1), (Raise, 1)];
+    assert_eq!(stages(&plan, &alone), there, "its group, the second path, its first rule, its meter");
     let both = known(plan.tables());
     // Another path of the second.
     set(&mut plan, &part(4, FLOW, &[0, 4, 2], 1_000_000), 1);
@@ -79,8 +99,42 @@ fn a_resize_changes_a_group_only_where_a_weight_changes() {
     set(&mut plan, &part(4, FLOW, &[0, 3, 2], 1_010_000), 0);
     assert!(matches!(steps(&plan)[..], [RuleStep::ModifyMeter(Meter { rate_kbps: 3_010, .. })]), "{:?}", steps(&plan));
     set(&mut plan, &part(4, FLOW, &[0, 3, 2], 2_000_000), 0);
-    assert!(matches!(steps(&plan)[..], [RuleStep::ModifyMeter(_), RuleStep::ModifyGroup(_)]), "{:?}", steps(&plan));
+    assert!(matches!(steps(&plan)[..], [RuleStep::ModifyGroup(_), RuleStep::ModifyMeter(_)]), "{:?}", steps(&plan));
     assert_eq!(buckets(&plan), [(32, 2), (32, 4)]);
+}
+
+#[test]
+fn the_sum_enters_when_every_path_takes_its_part() {
+    let mut plan = planned(&[part(3, FLOW, &[0, 1, 2], 2_000_000)]);
+    let mut tables = known(plan.tables());
+    set(&mut plan, &part(4, FLOW, &[0, 3, 2], 1_000_000), 0);
+    let take = |agenda: &mut Agenda, tables: &mut Tables, fails: fn(&Task) -> bool| {
+        while let Some(stage) = agenda.next_stage() {
+            for task in stage.into_values().flatten() {
+                match fails(&task) {
+                    true => agenda.failed(&task),
+                    false => tables.get_mut(&task.switch).unwrap().apply_step(&task.step),
+                }
+            }
+        }
+    };
+    // A switch of the second path is away, and then refuses its rule.
+    let lost = tables.remove(&Dpid(4)).unwrap();
+    take(&mut Agenda::new(plan.tables(), &tables, &Tables::new()), &mut tables, |_| false);
+    assert_eq!(entering(&tables), BTreeMap::from([(3, 2_000_000)]));
+    tables.insert(Dpid(4), lost);
+    take(&mut Agenda::new(plan.tables(), &tables, &Tables::new()), &mut tables, |task| task.switch == Dpid(4));
+    assert_eq!(entering(&tables), BTreeMap::from([(3, 2_000_000)]));
+    take(&mut Agenda::new(plan.tables(), &tables, &Tables::new()), &mut tables, |_| false);
+    assert_eq!(entering(&tables), BTreeMap::from([(3, 2_015_625), (4, 984_375)]));
+    // What takes all of it again has it to itself first.
+    set(&mut plan, &part(3, FLOW, &[0, 1, 2], 5_000_000), 0);
+    plan.remove(AllocationId(4));
+    plan.arrange();
+    take(&mut Agenda::new(plan.tables(), &tables, &Tables::new()), &mut tables, |task| task.stage == DiffStage::Move);
+    assert_eq!(entering(&tables), BTreeMap::from([(3, 2_015_625), (4, 984_375)]));
+    take(&mut Agenda::new(plan.tables(), &tables, &Tables::new()), &mut tables, |_| false);
+    assert_eq!(entering(&tables), BTreeMap::from([(3, 5_000_000)]));
 }
 
 #[test]
@@ -115,6 +169,16 @@ fn without_groups_the_first_path_has_the_flow() {
 }
 
 #[test]
+fn where_flows_are_not_split_protected_paths_keep_their_groups() {
+    let parts = [part(3, FLOW, &[0, 1, 2], 1), part(4, FLOW, &[0, 3, 2], 1)];
+    let safe = protected(7, &[0, 1], &[0, 2, 1], 1);
+    let mut plan = planned(&[&parts[..], std::slice::from_ref(&safe)].concat());
+    plan.set_splitless(Dpid(1));
+    assert_eq!(plan.arrange(), [AllocationId(3), AllocationId(4)]);
+    assert_eq!(known(plan.tables()), known(planned(&[parts[0].clone(), safe]).tables()));
+}
+
+#[test]
 fn a_path_with_a_foreign_label_is_left_out() {
     let parts = [part(3, FLOW, &[0, 1, 2], 1), part(4, FLOW, &[0, 3, 2], 1)];
     let mut plan = planned(&parts);
@@ -128,9 +192,28 @@ fn a_path_with_a_foreign_label_is_left_out() {
 }
 
 #[test]
+fn a_path_stays_while_its_ingress_is_out_of_contact() {
+    let mut plan = planned(&[part(3, FLOW, &[0, 1, 2], 2), part(4, FLOW, &[0, 3, 2], 1)]);
+    let held = known(plan.tables());
+    let (ingress, table) = head_of(&held, 3).map(|(dpid, _, _)| (dpid, held[&dpid].clone())).unwrap();
+    let mut tables = held.clone();
+    tables.remove(&ingress);
+    let lost = Tables::from([(ingress, table)]);
+    // Whichever of the two is released: what the ingress sends there arrives.
+    for released in [4, 3] {
+        plan.remove(AllocationId(released));
+        plan.arrange();
+        assert_eq!(Agenda::new(plan.tables(), &tables, &lost).next_stage(), None);
+        let mut agenda = Agenda::new(plan.tables(), &held, &Tables::new());
+        assert!(agenda.next_stage().is_some(), "when it is back");
+        set(&mut plan, &part(released, FLOW, &[0, if released == 3 { 1 } else { 3 }, 2], 2), 0);
+    }
+}
+
+#[test]
 fn what_fails_for_one_path_holds_back_the_others() {
     let plan = planned(&[part(3, FLOW, &[0, 1, 2], 2), part(4, FLOW, &[0, 3, 2], 1), allocation(7, &[0, 1], 1)]);
-    let mut agenda = Agenda::new(plan.tables(), &known(&Tables::new()));
+    let mut agenda = Agenda::new(plan.tables(), &known(&Tables::new()), &Tables::new());
     let first = agenda.next_stage().unwrap();
     let of_second = first[&Dpid(4)].iter().find(|task| task.serves == Some(AllocationId(4))).unwrap();
     agenda.failed(of_second);

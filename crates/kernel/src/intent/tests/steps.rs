@@ -77,6 +77,19 @@ fn harmed(tables: &Tables, harm: &[(u8, u8)]) -> Tables {
     tables
 }
 
+/// Those that live on with the same packets at the same ingress.
+fn who_stay<'a>(old: &'a [Allocation], new: &[Allocation]) -> Vec<&'a Allocation> {
+    let is_same = |one: &Allocation, two: &Allocation| {
+        let (now, then) = (&one.demand, &two.demand);
+        one.id == two.id && now.ingress == then.ingress && now.attributes.flow == then.attributes.flow
+    };
+    old.iter().filter(|one| new.iter().any(|two| is_same(one, two))).collect()
+}
+
+fn group_of(rule: &Rule) -> Option<GroupId> {
+    RuleMeta { cookie: rule.cookie, actions: rule.actions.clone() }.group()
+}
+
 fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
     let mut tables = start.clone();
     for task in diff(plan.tables(), start) {
@@ -144,10 +157,7 @@ proptest! {
         plan.arrange();
         check_steps(&start, &plan)?;
         let mut tables = start.clone();
-        let is_same = |one: &Allocation, two: &Allocation| {
-            two.id == one.id && two.demand.ingress == one.demand.ingress && two.demand.attributes.flow == one.demand.attributes.flow
-        };
-        let stay: Vec<_> = old.iter().filter(|one| new.iter().any(|two| is_same(one, two))).collect();
+        let stay = who_stay(&old, &new);
         for task in diff(plan.tables(), &start) {
             tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
             for one in &stay {
@@ -169,17 +179,48 @@ proptest! {
         let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
         new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
         plan.arrange();
-        let mut agenda = Agenda::new(plan.tables(), &tables);
+        let (before, after) = (splits::entering(&tables), splits::entering(plan.tables()));
+        let most = |path: &u32| before.get(path).max(after.get(path)).copied().unwrap_or(0);
+        let mut agenda = Agenda::new(plan.tables(), &tables, &Tables::new());
         let mut fails = fails.iter().cycle();
         while let Some(stage) = agenda.next_stage() {
             for task in stage.into_values().flatten() {
-                if *fails.next().unwrap() {
+                // A switch refuses a rule whose group is not there.
+                let group = if let RuleStep::PutRule(rule) = &task.step { group_of(rule) } else { None };
+                let is_refused = group.is_some_and(|group| tables[&task.switch].group(group).is_none());
+                if *fails.next().unwrap() || is_refused {
                     agenda.failed(&task);
                     continue;
                 }
                 tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
                 for (dpid, place, seat) in heads(&tables) {
                     prop_assert!(arrives(&tables, dpid, &seat), "{task:?} strands {place:?}");
+                }
+                for (path, bps) in splits::entering(&tables) {
+                    prop_assert!(bps <= most(&path), "{task:?} lets {bps} bit/s into {path} of {}", most(&path));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whichever_switch_is_out_of_contact_who_lives_on_arrives(old in world(), new in world(), away in 1..=u64::from(NODES)) {
+        let mut plan = planned(&old);
+        let mut tables = known(plan.tables());
+        old.iter().filter(|one| new.iter().all(|other| other.id != one.id)).for_each(|gone| plan.remove(gone.id));
+        let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
+        new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
+        plan.arrange();
+        let stay = who_stay(&old, &new);
+        let lost: Tables = tables.remove_entry(&Dpid(away)).into_iter().collect();
+        let mut agenda = Agenda::new(plan.tables(), &tables, &lost);
+        tables.extend(lost);
+        while let Some(stage) = agenda.next_stage() {
+            for task in stage.into_values().flatten() {
+                tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
+                for one in &stay {
+                    let (dpid, seat) = head_for(&tables, one).unwrap();
+                    prop_assert!(arrives(&tables, dpid, &seat), "{task:?} cuts {:?}", one.id);
                 }
             }
         }

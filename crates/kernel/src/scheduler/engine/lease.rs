@@ -1,10 +1,12 @@
 //! Leases: the state of an aggregator's lease by time, and its flows anew when its network is another.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::network_view::Net;
 use super::{Dispatcher, SHOWN_LEASES, entries_of};
 use crate::id::{AllocationId, Name};
+use crate::intent::Dpid;
 use crate::scheduler::hysteresis::{LeaseState, lease_state, next_lapse};
 use crate::scheduler::{FlowKey, LEVELS, QosLevel};
 use crate::state::State;
@@ -84,11 +86,36 @@ impl Dispatcher {
         let held: Vec<_> = inside.into_iter().map(|id| (self.leave_revision(&id), id)).collect();
         self.adjustment.open();
         self.nets.remove(name);
-        if let Some(net) = Net::of(state, name, &self.settings) {
+        if let Some(net) = self.net_of(state, name) {
             self.nets.insert(name.clone(), net);
         }
         for (held, id) in held {
             self.move_to_revision(&id, held, name, state);
+        }
+    }
+
+    /// The view of a network, if it is there.
+    pub(super) fn net_of(&self, state: &State, name: &Name) -> Option<Net> {
+        Net::of(state, name, &self.settings, self.splitless.get(name).cloned().unwrap_or_default())
+    }
+
+    /// Sets the switches that split no flow, by topology: flows that enter there get one path, and their ingress lets through
+    /// what is reserved on that one.
+    pub fn set_splitless(&mut self, state: &State, splitless: BTreeMap<Name, BTreeSet<Dpid>>) {
+        if self.splitless == splitless {
+            return;
+        }
+        self.splitless = splitless;
+        for name in self.nets.keys().cloned().collect::<Vec<_>>() {
+            let here = self.splitless.get(&name).cloned().unwrap_or_default();
+            let nodes = self.nets.get_mut(&name).map(|net| net.set_splitless(here)).unwrap_or_default();
+            let there =
+                self.aggregators.iter().filter(|(_, known)| known.topology == name && nodes.contains(&known.node));
+            for id in there.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+                self.adjustment.open();
+                let held = self.leave_revision(&id);
+                self.move_to_revision(&id, held, &name, state);
+            }
         }
     }
 

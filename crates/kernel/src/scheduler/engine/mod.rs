@@ -33,6 +33,7 @@ use super::report::{AHEAD_MAX_MS, InvalidReport, Metadata};
 use super::{AggregatorIx, FlowDemand, LEVELS, PathKey, SchedulerSettings};
 use crate::allocation;
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
+use crate::intent::Dpid;
 use crate::path::Workspace;
 use crate::refusal::Refusal;
 use crate::state::{Network, State};
@@ -100,6 +101,8 @@ pub struct Dispatcher {
     settings: SchedulerSettings,
     topology: Option<Name>,
     nets: BTreeMap<Name, Net>,
+    /// By topology, the switches that split no flow.
+    splitless: BTreeMap<Name, BTreeSet<Dpid>>,
     aggregators: BTreeMap<Name, AggregatorState>,
     names: Vec<Option<Name>>,
     vacant: Vec<AggregatorIx>,
@@ -146,6 +149,7 @@ impl Dispatcher {
             settings,
             topology,
             nets: BTreeMap::new(),
+            splitless: BTreeMap::new(),
             aggregators: BTreeMap::new(),
             names: vec![],
             vacant: vec![],
@@ -324,7 +328,8 @@ impl Dispatcher {
 
     /// The view of an aggregator.
     pub fn view(&self, id: &Name) -> Option<AggregatorView> {
-        let max_paths = |known: &AggregatorState| self.nets.get(&known.topology).map_or(1, |net| net.paths_max);
+        let max_paths =
+            |known: &AggregatorState| self.nets.get(&known.topology).map_or(1, |net| net.paths_max_at(known.node));
         self.aggregators.get(id).map(|known| known.view(id, max_paths(known)))
     }
 
@@ -352,7 +357,7 @@ impl Dispatcher {
                 let (instance, lease_ms) = (instance.clone(), self.settings.lease_ms);
                 known.rates = Arc::new(GrantedRates { sequence, at: now, instance, lease_ms, levels });
             }
-            views.push(known.view(id, net.map_or(1, |net| net.paths_max)));
+            views.push(known.view(id, net.map_or(1, |net| net.paths_max_at(known.node))));
         }
         views
     }
@@ -406,7 +411,7 @@ impl Dispatcher {
             self.news.insert(known.ix);
         }
         if !self.nets.contains_key(&topology)
-            && let Some(net) = Net::of(state, &topology, &self.settings)
+            && let Some(net) = self.net_of(state, &topology)
         {
             self.nets.insert(topology, net);
         }

@@ -11,6 +11,7 @@ use crate::command::{HopKind, NamedHop, NamedRouteHop};
 use crate::controller::DriverKind;
 use crate::decide::path_metric;
 use crate::id::{LinkIx, Name, NodeIx};
+use crate::intent::Dpid;
 use crate::path::{self, Constraints, Metric, Query, Workspace};
 use crate::policy::BandwidthModel;
 use crate::scheduler::alternative_paths::{AlternativeQuery, add_alternatives};
@@ -26,11 +27,13 @@ pub(super) struct Net {
     /// What paths minimise in this network.
     pub(super) metric: Metric,
     /// The most paths of a flow.
-    pub(super) paths_max: usize,
+    paths_max: usize,
     /// The most that are tried.
     candidates_max: usize,
     /// What drives the switches, if anything does.
     driver: Option<DriverKind>,
+    /// The switches that split no flow.
+    splitless: BTreeSet<Dpid>,
     /// The scheduler's own reservations on each link, by level.
     own_bps: Vec<[u64; LEVELS]>,
     /// By link, the paths whose reservation is on it.
@@ -44,8 +47,14 @@ const NOISE_PARTS: u64 = 16;
 
 impl Net {
     /// A network of the state by its name, if it is there.
-    pub(super) fn of(state: &State, name: &Name, settings: &SchedulerSettings) -> Option<Self> {
-        Some(Self::new(state.network(name.as_str())?, driver_of(state, name), settings))
+    pub(super) fn of(
+        state: &State,
+        name: &Name,
+        settings: &SchedulerSettings,
+        splitless: BTreeSet<Dpid>,
+    ) -> Option<Self> {
+        let net = Self::new(state.network(name.as_str())?, driver_of(state, name), settings);
+        Some(Self { splitless, ..net })
     }
 
     fn new(network: &Network, driver: Option<DriverKind>, settings: &SchedulerSettings) -> Self {
@@ -73,6 +82,7 @@ impl Net {
             paths_max,
             candidates_max,
             driver,
+            splitless: BTreeSet::new(),
             topology,
             model: Arc::clone(network.model()),
             own_bps,
@@ -92,6 +102,27 @@ impl Net {
             let stray_bps = if stray_bps > total_bps / NOISE_PARTS { stray_bps } else { 0 };
             self.planner.set_stray(ix, Bandwidth::saturating_from_bps(stray_bps));
         }
+    }
+
+    /// The most paths of a flow that enters at a node.
+    pub(super) fn paths_max_at(&self, node: NodeIx) -> usize {
+        if self.is_splitless(node) { 1 } else { self.paths_max }
+    }
+
+    fn is_splitless(&self, node: NodeIx) -> bool {
+        let switch = self.topology.node(node).and_then(|node| node.switch.as_ref());
+        switch.is_some_and(|switch| self.splitless.contains(&Dpid(switch.dpid)))
+    }
+
+    /// Sets the switches that split no flow; the nodes where that is new, or over.
+    pub(super) fn set_splitless(&mut self, splitless: BTreeSet<Dpid>) -> BTreeSet<NodeIx> {
+        let before = std::mem::replace(&mut self.splitless, splitless);
+        let changed: BTreeSet<Dpid> = before.symmetric_difference(&self.splitless).copied().collect();
+        let nodes = self
+            .topology
+            .nodes()
+            .filter(|(_, node)| node.switch.as_ref().is_some_and(|switch| changed.contains(&Dpid(switch.dpid))));
+        nodes.map(|(ix, _)| ix).collect()
     }
 
     /// Whether the topology and its bandwidth model are still these.
@@ -231,7 +262,8 @@ impl Net {
         });
         let mut paths: Vec<Arc<[LinkIx]>> = first.into_iter().collect();
         // Where no flow is divided, the others would be looked for in vain, for each flow when a link changes.
-        let paths_max = if self.planner.may_divide() { self.candidates_max } else { 1 };
+        let is_divided = self.planner.may_divide() && !self.is_splitless(ingress);
+        let paths_max = if is_divided { self.candidates_max } else { 1 };
         let ends = (ingress, egress);
         let query = AlternativeQuery { graph: network.graph(), topology: &self.topology, ends, metric, paths_max };
         add_alternatives(&mut paths, query, workspace);
