@@ -9,7 +9,7 @@ use kernel::path::{Graph, Workspace};
 use kernel::scheduler::{
     AggregatorIx, DivisionPolicy, FlowDemand, FlowKey, FlowRate, PathKey, Planner, QosLevel, SchedulerSettings,
 };
-use kernel::topology::{LinkState, Topology};
+use kernel::topology::{Link, LinkState, Node, Topology};
 use kernel::units::Bandwidth;
 use proptest::prelude::*;
 
@@ -61,6 +61,26 @@ fn thirty_aggregators_on_nsfnet_are_near_the_optimum() {
     let cases = [(0, None), (3, None), (6, None), (3, Some(9_000 * MBPS))];
     let near = cases.map(|(seed, demand)| nearness(&topology, &draw(seed, 14, 30, demand), &fine()));
     assert!(near.iter().all(|near| near.least >= 0.95 && near.total >= 0.97), "{near:?}");
+}
+
+#[test]
+fn one_that_nothing_can_help_leaves_thirty_near_the_optimum() {
+    let whole = nsfnet();
+    let (mut nodes, mut links): (Vec<_>, Vec<_>) =
+        (whole.nodes().map(|(_, node)| node.clone()).collect(), whole.links().map(|(_, link)| link.clone()).collect());
+    // Beside the others, over a link of a hundredth of what the least of them has.
+    let at = |place: usize| NodeIx(u32::try_from(place).unwrap());
+    let ends = (at(nodes.len()), at(nodes.len() + 1));
+    nodes.extend(["x", "y"].map(|text| Node { name: name(text), ..nodes[0].clone() }));
+    let thin = Bandwidth::from_bps(20 * MBPS).unwrap();
+    let (from, to) = ends;
+    let link = Link { name: name("x-y"), from, to, capacity: thin, max_reservable: thin, ..links[0].clone() };
+    links.push(Link { from_port: None, to_port: None, twin: None, ..link });
+    let topology = Topology::new(nodes, links).unwrap();
+    let mut commodities = draw(3, 14, 30, None);
+    commodities.push(Commodity { ends, demand_bps: 1 << 40 });
+    let near = nearness(&topology, &commodities, &fine());
+    assert!(near.lowest >= 0.95 && near.total >= 0.97, "{near:?}");
 }
 
 #[test]
