@@ -100,8 +100,8 @@ impl Dispatcher {
             net.put(key, flow);
             return None;
         }
-        let ends = (known.node, place.1);
-        let paths = net.paths_of(network, place.0, ends, want.demand, &mut self.workspace);
+        let paths = net.paths_of(network, place.0, (known.node, place.1), want.demand, &mut self.workspace);
+        let ends = (known.metadata.node.clone(), egress.clone());
         let flow = SchedulerFlow { egress, want, packets, paths: paths.into_iter().map(FlowPath::new).collect() };
         net.put(key, &flow);
         known.flows.insert(place, flow);
