@@ -291,6 +291,40 @@ fn after_a_restart_every_path_of_a_flow_is_taken_up() {
 }
 
 #[test]
+fn who_came_among_too_many_has_its_other_path_when_they_have_gone() {
+    // Two paths of a thousand links: of some five hundred flows they are more than are divided.
+    const HOPS: usize = 1_000;
+    let arm = |arm: char| {
+        let node = move |at: usize| match at {
+            0 => "a".to_owned(),
+            HOPS => "d".to_owned(),
+            _ => format!("{arm}{at}"),
+        };
+        (0..HOPS).map(move |at| format!("{}-{}", node(at), node(at + 1)))
+    };
+    let links: Vec<_> = ['b', 'c'].into_iter().flat_map(arm).collect();
+    let links: Vec<_> = links.iter().map(|link| (link.as_str(), 10 * MBPS)).collect();
+    let lease_ms = 100_000;
+    let mut world = World::new(&links, SchedulerSettings { floor_bps: 0, lease_ms, ..settings() });
+    let say = |world: &mut World, id: &str, arrivals: &[(u8, u64, &str)]| {
+        let metadata = world.metadata("a", arrivals);
+        world.report(id, metadata).unwrap();
+    };
+    let others: Vec<_> = (0..168).map(|at| format!("other{at}")).collect();
+    for other in &others {
+        say(&mut world, other, &[(0, 0, "d"), (1, 0, "d"), (2, 0, "d")]);
+    }
+    say(&mut world, "ag", &[(1, 16 * MBPS, "d")]);
+    assert!(world.rate("ag", 1) <= 10 * MBPS);
+    world.pass(1);
+    others.iter().for_each(|other| say(&mut world, other, &[]));
+    assert!(world.rate("ag", 1) <= 10 * MBPS);
+    world.pass_by_deadlines(10_000);
+    assert!(world.rate("ag", 1) >= 16 * MBPS, "{}", world.rate("ag", 1));
+    world.check(&["ag"]);
+}
+
+#[test]
 fn a_controller_that_drives_the_switches_leaves_one_path() {
     let mut world = World::new(&DIAMOND, settings());
     ask(&mut world, 16 * MBPS);

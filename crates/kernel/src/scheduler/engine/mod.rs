@@ -269,7 +269,7 @@ impl Dispatcher {
             self.orphans_until = None;
             self.discarded.extend(self.orphans.take_all());
         }
-        self.rebalance_when_due(now);
+        self.rebalance_when_due(state, now);
         self.adjust_when_due(now);
     }
 
