@@ -84,7 +84,10 @@ fn main() {
 
 /// The worst and the mean of plans for thirty aggregators on NSFNET, whose demands are endless, or up to 9 Gbit/s.
 fn compare_with_optimum() {
-    println!("{:<24}{:>6}{:>14}{:>14}{:>14}{:>14}", "demands", "paths", "least, worst", "mean", "total, worst", "mean");
+    println!(
+        "{:<24}{:>6}{:>14}{:>14}{:>14}{:>14}{:>14}{:>14}",
+        "demands", "paths", "least, worst", "mean", "lowest, worst", "mean", "total, worst", "mean"
+    );
     let topology = networks::nsfnet().topology();
     for (name, demand_bps) in [("endless", None), ("up to 9 Gbit/s", Some(9_000_000_000))] {
         for max_paths in [1, 2, 4, 8] {
@@ -95,9 +98,11 @@ fn compare_with_optimum() {
             let worst = |each: fn(&commodities::Nearness) -> f64| near.iter().map(each).fold(f64::INFINITY, f64::min);
             let mean = |each: fn(&commodities::Nearness) -> f64| near.iter().map(each).sum::<f64>() / COMPARED as f64;
             println!(
-                "{name:<24}{max_paths:>6}{:>14.3}{:>14.3}{:>14.3}{:>14.3}",
+                "{name:<24}{max_paths:>6}{:>14.3}{:>14.3}{:>14.3}{:>14.3}{:>14.3}{:>14.3}",
                 worst(|near| near.least),
                 mean(|near| near.least),
+                worst(|near| near.lowest),
+                mean(|near| near.lowest),
                 worst(|near| near.total),
                 mean(|near| near.total)
             );

@@ -25,6 +25,8 @@ pub(crate) struct Commodity {
 pub(crate) struct Nearness {
     /// The smallest rate.
     pub(crate) least: f64,
+    /// The sum of so many of the smallest rates as are furthest from it.
+    pub(crate) lowest: f64,
     /// The sum of rates.
     pub(crate) total: f64,
 }
@@ -37,10 +39,20 @@ const RISE: f64 = 1e-3;
 
 /// The plan of one level that has all of each link, against the optimum.
 pub(crate) fn nearness(topology: &Topology, commodities: &[Commodity], settings: &SchedulerSettings) -> Nearness {
-    let rates: Vec<f64> = planned(topology, commodities, settings).iter().map(|bps| *bps as f64 / MEGA).collect();
-    let best = optimum(topology, commodities);
-    let least = |rates: &[f64]| rates.iter().copied().fold(f64::INFINITY, f64::min);
-    Nearness { least: least(&rates) / least(&best), total: rates.iter().sum::<f64>() / best.iter().sum::<f64>() }
+    let rates = planned(topology, commodities, settings).iter().map(|bps| *bps as f64 / MEGA).collect();
+    // By number, what so many of the smallest have together.
+    let sums = |mut rates: Vec<f64>| -> Vec<f64> {
+        rates.sort_by(f64::total_cmp);
+        let sum = |sum: &mut f64, rate: f64| {
+            *sum += rate;
+            Some(*sum)
+        };
+        rates.into_iter().scan(0.0, sum).collect()
+    };
+    let (sums, best) = (sums(rates), sums(optimum(topology, commodities)));
+    let near: Vec<f64> = sums.iter().zip(best).map(|(sum, best)| sum / best).collect();
+    let lowest = near.iter().copied().fold(f64::INFINITY, f64::min);
+    Nearness { least: near[0], lowest, total: near[near.len() - 1] }
 }
 
 /// The paths of a commodity, as the scheduler finds them in an empty network.

@@ -39,13 +39,16 @@ impl World {
         let (state, now) = (State::new(), Millis(1_000_000));
         let dispatcher = Dispatcher::new(settings, None, &state, now);
         let mut world = Self { state, dispatcher, now, commands: 0, denials: 0, preemptions: 0, displaced: vec![] };
-        world.carry_out(&Command::PutTopology {
-            name: name("net"),
-            topology: Arc::new(network(links)),
-            expected: Expected::Unsaid,
-            misfits: OnMisfit::Refuse,
-        });
+        world.put(links, Expected::Unsaid);
         world
+    }
+
+    /// The topology is this now; the scheduler has not heard of it.
+    fn put(&mut self, links: &[(&str, u64)], expected: Expected) {
+        let topology = Arc::new(network(links));
+        let misfits = OnMisfit::Refuse;
+        let command = Command::PutTopology { name: name("net"), topology, expected, misfits };
+        assert_ne!(self.carry_out(&command), GrantOutcome::Refused);
     }
 
     pub(super) fn carry_out(&mut self, command: &Command) -> GrantOutcome {
@@ -497,6 +500,33 @@ fn after_a_restart_what_was_reserved_is_taken_up_or_let_go() {
     let left: Vec<_> =
         world.state.allocations_after(None).map(|allocation| allocation.demand.bandwidth.as_bps()).collect();
     assert_eq!(left, [5]);
+}
+
+#[test]
+fn nodes_numbered_anew_change_no_reservation() {
+    let links = [("a-b", 10 * MBPS), ("a-c", 10 * MBPS)];
+    // The second node is another: c is called what b was.
+    let more = [("a-x", 10 * MBPS), links[0], links[1]];
+    for (is_restarted, is_heard) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut world = World::new(&links, settings());
+        let report = |world: &mut World| {
+            world.pass(1);
+            let metadata = world.metadata("a", &[(1, 3 * MBPS, "b"), (1, 8 * MBPS, "c")]);
+            world.report("ag", metadata).unwrap();
+            world.check(&["ag"]);
+            world.view("ag").rates.levels.clone()
+        };
+        let (before, asked) = (report(&mut world), world.commands);
+        if is_restarted {
+            world.restart(settings());
+        }
+        world.put(&more, Expected::Any);
+        if is_heard {
+            world.follow();
+        }
+        assert_eq!(report(&mut world), before, "restarted: {is_restarted}, heard: {is_heard}");
+        assert_eq!(world.commands, asked, "nothing was to be signalled");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use kernel::path::{Graph, Workspace};
 use kernel::scheduler::{
     AggregatorIx, DivisionPolicy, FlowDemand, FlowKey, FlowRate, PathKey, Planner, QosLevel, SchedulerSettings,
 };
-use kernel::topology::{LinkState, Topology};
+use kernel::topology::{Link, LinkState, Node, Topology};
 use kernel::units::Bandwidth;
 use proptest::prelude::*;
 
@@ -61,6 +61,26 @@ fn thirty_aggregators_on_nsfnet_are_near_the_optimum() {
     let cases = [(0, None), (3, None), (6, None), (3, Some(9_000 * MBPS))];
     let near = cases.map(|(seed, demand)| nearness(&topology, &draw(seed, 14, 30, demand), &fine()));
     assert!(near.iter().all(|near| near.least >= 0.95 && near.total >= 0.97), "{near:?}");
+}
+
+#[test]
+fn one_that_nothing_can_help_leaves_thirty_near_the_optimum() {
+    let whole = nsfnet();
+    let (mut nodes, mut links): (Vec<_>, Vec<_>) =
+        (whole.nodes().map(|(_, node)| node.clone()).collect(), whole.links().map(|(_, link)| link.clone()).collect());
+    // Beside the others, over a link of a hundredth of what the least of them has.
+    let at = |place: usize| NodeIx(u32::try_from(place).unwrap());
+    let ends = (at(nodes.len()), at(nodes.len() + 1));
+    nodes.extend(["x", "y"].map(|text| Node { name: name(text), ..nodes[0].clone() }));
+    let thin = Bandwidth::from_bps(20 * MBPS).unwrap();
+    let (from, to) = ends;
+    let link = Link { name: name("x-y"), from, to, capacity: thin, max_reservable: thin, ..links[0].clone() };
+    links.push(Link { from_port: None, to_port: None, twin: None, ..link });
+    let topology = Topology::new(nodes, links).unwrap();
+    let mut commodities = draw(3, 14, 30, None);
+    commodities.push(Commodity { ends, demand_bps: 1 << 40 });
+    let near = nearness(&topology, &commodities, &fine());
+    assert!(near.lowest >= 0.95 && near.total >= 0.97, "{near:?}");
 }
 
 #[test]
@@ -268,6 +288,40 @@ fn after_a_restart_every_path_of_a_flow_is_taken_up() {
     ask(&mut world, 16 * MBPS);
     assert_eq!(held(&world).len(), 1);
     assert!(world.rate("ag", 1) >= 9_800_000);
+}
+
+#[test]
+fn who_came_among_too_many_has_its_other_path_when_they_have_gone() {
+    // Two paths of a thousand links: of some five hundred flows they are more than are divided.
+    const HOPS: usize = 1_000;
+    let arm = |arm: char| {
+        let node = move |at: usize| match at {
+            0 => "a".to_owned(),
+            HOPS => "d".to_owned(),
+            _ => format!("{arm}{at}"),
+        };
+        (0..HOPS).map(move |at| format!("{}-{}", node(at), node(at + 1)))
+    };
+    let links: Vec<_> = ['b', 'c'].into_iter().flat_map(arm).collect();
+    let links: Vec<_> = links.iter().map(|link| (link.as_str(), 10 * MBPS)).collect();
+    let lease_ms = 100_000;
+    let mut world = World::new(&links, SchedulerSettings { floor_bps: 0, lease_ms, ..settings() });
+    let say = |world: &mut World, id: &str, arrivals: &[(u8, u64, &str)]| {
+        let metadata = world.metadata("a", arrivals);
+        world.report(id, metadata).unwrap();
+    };
+    let others: Vec<_> = (0..168).map(|at| format!("other{at}")).collect();
+    for other in &others {
+        say(&mut world, other, &[(0, 0, "d"), (1, 0, "d"), (2, 0, "d")]);
+    }
+    say(&mut world, "ag", &[(1, 16 * MBPS, "d")]);
+    assert!(world.rate("ag", 1) <= 10 * MBPS);
+    world.pass(1);
+    others.iter().for_each(|other| say(&mut world, other, &[]));
+    assert!(world.rate("ag", 1) <= 10 * MBPS);
+    world.pass_by_deadlines(10_000);
+    assert!(world.rate("ag", 1) >= 16 * MBPS, "{}", world.rate("ag", 1));
+    world.check(&["ag"]);
 }
 
 #[test]

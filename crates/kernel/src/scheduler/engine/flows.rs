@@ -100,8 +100,8 @@ impl Dispatcher {
             net.put(key, flow);
             return None;
         }
-        let ends = (known.node, place.1);
-        let paths = net.paths_of(network, place.0, ends, want.demand, &mut self.workspace);
+        let paths = net.paths_of(network, key, known.node, want.demand, &mut self.workspace);
+        let ends = (known.metadata.node.clone(), egress.clone());
         let flow = SchedulerFlow { egress, want, packets, paths: paths.into_iter().map(FlowPath::new).collect() };
         net.put(key, &flow);
         known.flows.insert(place, flow);
@@ -120,7 +120,7 @@ impl Dispatcher {
         let key = FlowKey { aggregator: known.ix, level: place.0, egress: place.1 };
         let mut net = self.nets.get_mut(&known.topology);
         if let Some(net) = &mut net {
-            net.planner.remove(key);
+            net.remove(key);
         }
         for (path, at) in flow.paths.into_iter().zip(0..) {
             let key = PathKey { flow: key, path: at };

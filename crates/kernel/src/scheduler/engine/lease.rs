@@ -78,13 +78,24 @@ impl Dispatcher {
         }
     }
 
+    /// Rebuilds the view of each network that is another now. The state may be ahead of what was heard of commits: by the nodes
+    /// and links of another revision nothing is found.
+    pub(super) fn rebuild_stale(&mut self, state: &State) {
+        let stale = self.nets.iter().filter(|(name, net)| !net.is_current(state, name));
+        for name in stale.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.rebuild(&name, state);
+        }
+    }
+
     /// Rebuilds the view of a network whose topology is another; reservations stay with their flows.
-    pub(super) fn rebuild(&mut self, name: &Name, state: &State) {
+    fn rebuild(&mut self, name: &Name, state: &State) {
         let inside = self.aggregators.iter().filter(|(_, known)| known.topology == *name);
         let inside: Vec<Name> = inside.map(|(id, _)| id.clone()).collect();
         // All of them leave the old network before the first is in the new one, whose sums do not have their reservations.
         let held: Vec<_> = inside.into_iter().map(|id| (self.leave_revision(&id), id)).collect();
         self.adjustment.open();
+        // Its links were those of the old revision.
+        self.denied_on.remove(name);
         self.nets.remove(name);
         if let Some(net) = self.net_of(state, name) {
             self.nets.insert(name.clone(), net);

@@ -196,6 +196,7 @@ impl Dispatcher {
         now: Millis,
     ) -> Result<Urgency, ReportRejection> {
         metadata.check(now)?;
+        self.rebuild_stale(state);
         // Clocks may differ as much behind as ahead.
         let age_ms = now.0.saturating_sub(metadata.at.0);
         let most_ms = self.settings.lease_ms.saturating_add(AHEAD_MAX_MS);
@@ -245,6 +246,7 @@ impl Dispatcher {
 
     /// An aggregator has disconnected: its lease is over, so that its backlog and boost count no longer.
     pub fn on_disconnected(&mut self, id: &Name, state: &State, now: Millis) {
+        self.rebuild_stale(state);
         let lease_ms = self.settings.lease_ms;
         let Some(known) = self.aggregators.get_mut(id).filter(|known| known.standing == LeaseState::Fresh) else {
             return;
@@ -257,6 +259,7 @@ impl Dispatcher {
     /// Runs the timers that are due: lease states, backoffs, reservations from before a restart, small changes, and the
     /// division of flows among paths.
     pub fn tick(&mut self, state: &State, now: Millis) {
+        self.rebuild_stale(state);
         while let Some((at, id)) = self.falls.first().filter(|(at, _)| *at <= now).cloned() {
             self.falls.remove(&(at, id.clone()));
             self.update_lease(&id, state, now);
@@ -270,7 +273,7 @@ impl Dispatcher {
             self.orphans_until = None;
             self.discarded.extend(self.orphans.take_all());
         }
-        self.rebalance_when_due(now);
+        self.rebalance_when_due(state, now);
         self.adjust_when_due(now);
     }
 
@@ -284,11 +287,7 @@ impl Dispatcher {
 
     /// Follows commits of other clients: the allocations that changed, and what is left on the links.
     pub fn sync(&mut self, state: &State, touched: &[AllocationId]) {
-        let stale: Vec<Name> =
-            self.nets.iter().filter(|(name, net)| !net.is_current(state, name)).map(|(name, _)| name.clone()).collect();
-        for name in stale {
-            self.rebuild(&name, state);
-        }
+        self.rebuild_stale(state);
         for id in touched {
             if let Some(key) = self.holders.get(id).copied() {
                 let now = state.allocation(*id);

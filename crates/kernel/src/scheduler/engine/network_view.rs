@@ -2,7 +2,7 @@
 //! must stay true: a link has what may be reserved on it, less what other clients have booked; measured load beyond the
 //! bookings is not given away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::aggregator::{Reservation, SchedulerFlow};
@@ -30,6 +30,8 @@ pub(super) struct Net {
     paths_max: usize,
     /// The most that are tried.
     candidates_max: usize,
+    /// Flows whose first path alone was looked for, since there were too many to divide, with its hops.
+    first_alone: BTreeMap<FlowKey, u64>,
     /// What drives the switches, if anything does.
     driver: Option<DriverKind>,
     /// The switches that split no flow.
@@ -42,6 +44,8 @@ pub(super) struct Net {
     booked_bps: Vec<u64>,
 }
 
+/// The other paths of no more flows are looked for at once: a quarter of a second on 754 nodes.
+const LOOKED_FOR_MAX: usize = 500;
 /// Measured load beyond the bookings by less than this part of the link counts as none: frame headers and bursts.
 const NOISE_PARTS: u64 = 16;
 
@@ -81,6 +85,7 @@ impl Net {
             metric,
             paths_max,
             candidates_max,
+            first_alone: BTreeMap::new(),
             driver,
             splitless: BTreeSet::new(),
             topology,
@@ -156,6 +161,11 @@ impl Net {
         if !flow.paths.is_empty() {
             self.planner.put(key, &flow.links(), flow.asks());
         }
+    }
+
+    pub(super) fn remove(&mut self, key: FlowKey) {
+        self.first_alone.remove(&key);
+        self.planner.remove(key);
     }
 
     pub(super) fn hold(&mut self, key: PathKey, holding: &Reservation) {
@@ -245,13 +255,14 @@ impl Net {
     /// The paths that a flow may have: the one that would be reserved now, with room for its demand without victims or else at any rate;
     /// then others that share few links with it and with each other, whatever is reserved on them.
     pub(super) fn paths_of(
-        &self,
+        &mut self,
         network: &Network,
-        level: QosLevel,
-        (ingress, egress): (NodeIx, NodeIx),
+        key: FlowKey,
+        ingress: NodeIx,
         demand: Bandwidth,
         workspace: &mut Workspace,
     ) -> Vec<Arc<[LinkIx]>> {
+        let (level, egress) = (key.level, key.egress);
         let constraints = Constraints::default();
         let metric = path_metric(&network.model().policy, &constraints);
         let Some(slot) = slot(network, level) else { return vec![] };
@@ -262,12 +273,47 @@ impl Net {
         });
         let mut paths: Vec<Arc<[LinkIx]>> = first.into_iter().collect();
         // Where no flow is divided, the others would be looked for in vain, for each flow when a link changes.
-        let is_divided = self.planner.may_divide() && !self.is_splitless(ingress);
-        let paths_max = if is_divided { self.candidates_max } else { 1 };
-        let ends = (ingress, egress);
-        let query = AlternativeQuery { graph: network.graph(), topology: &self.topology, ends, metric, paths_max };
-        add_alternatives(&mut paths, query, workspace);
+        if self.is_splitless(ingress) {
+            return paths;
+        }
+        if self.planner.may_divide(0) {
+            self.add_others(network, (ingress, egress), &mut paths, workspace);
+        } else if let Some(first) = paths.first()
+            && self.candidates_max > 1
+        {
+            self.first_alone.insert(key, first.len() as u64);
+        }
         paths
+    }
+
+    /// Adds the other paths that a flow may have to its first.
+    pub(super) fn add_others(
+        &self,
+        network: &Network,
+        ends: (NodeIx, NodeIx),
+        paths: &mut Vec<Arc<[LinkIx]>>,
+        workspace: &mut Workspace,
+    ) {
+        let metric = path_metric(&network.model().policy, &Constraints::default());
+        let (topology, paths_max) = (&self.topology, self.candidates_max);
+        let query = AlternativeQuery { graph: network.graph(), topology, ends, metric, paths_max };
+        add_alternatives(paths, query, workspace);
+    }
+
+    /// Whether the other paths of flows may be looked for that have their first alone.
+    pub(super) fn lacks_paths(&self) -> bool {
+        !self.first_alone.is_empty() && self.planner.may_divide(0)
+    }
+
+    /// The next of those flows; none while all of them, with paths as long as their first, would be too many to divide.
+    pub(super) fn take_first_alone(&mut self) -> Vec<FlowKey> {
+        let others = self.paths_max.saturating_sub(1) as u64;
+        if !self.planner.may_divide(self.first_alone.values().sum::<u64>().saturating_mul(others)) {
+            return vec![];
+        }
+        let next: Vec<_> = self.first_alone.keys().take(LOOKED_FOR_MAX).copied().collect();
+        self.first_alone.retain(|key, _| next.binary_search(key).is_err());
+        next
     }
 
     /// A path as an explicit route.

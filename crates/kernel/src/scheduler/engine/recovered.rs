@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::allocation::{Allocation, Owner};
 use crate::class::ClassType;
-use crate::id::{AllocationId, Name, NodeIx};
+use crate::id::{AllocationId, Name};
 use crate::state::State;
 
 /// Whether the scheduler made an allocation.
@@ -12,13 +12,13 @@ pub(super) fn is_ours(allocation: &Allocation) -> bool {
     allocation.demand.attributes.owner == Owner::Scheduler
 }
 
-/// By what the reservations of a flow are known after a restart.
+/// By what the reservations of a flow are known after a restart: nothing that another revision of the topology numbers anew.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RecoveredFlow {
     pub(super) aggregator: Name,
     pub(super) topology: Name,
     pub(super) class_type: ClassType,
-    pub(super) ends: (NodeIx, NodeIx),
+    pub(super) ends: (Name, Name),
 }
 
 /// Reservations that no flow has yet.
@@ -33,8 +33,15 @@ impl RecoveredReservations {
         let mut recovered = Self::default();
         for allocation in state.allocations_after(None).filter(|allocation| is_ours(allocation)) {
             let demand = &allocation.demand;
-            let Some(aggregator) = demand.attributes.aggregator.clone() else { continue };
-            let (topology, ends) = (demand.topology.clone(), (demand.ingress, demand.egress));
+            let network = state.network(demand.topology.as_str());
+            let name_of = |node| Some(network?.topology().node(node)?.name.clone());
+            let aggregator = demand.attributes.aggregator.clone();
+            let (Some(aggregator), Some(ingress), Some(egress)) =
+                (aggregator, name_of(demand.ingress), name_of(demand.egress))
+            else {
+                continue;
+            };
+            let (topology, ends) = (demand.topology.clone(), (ingress, egress));
             let flow = RecoveredFlow { aggregator, topology, class_type: demand.class_type, ends };
             recovered.by_flow.entry(flow).or_default().insert(allocation.id);
             recovered.ids.insert(allocation.id);

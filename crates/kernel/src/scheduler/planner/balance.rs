@@ -84,9 +84,9 @@ impl Balance {
         (SplitScope { paths_max, candidates, rounds }, hops.saturating_mul(rounds))
     }
 
-    /// Whether there are so few paths that flows can be divided.
-    fn is_within_bounds(&self) -> bool {
-        self.scope().0.rounds > 0
+    /// Whether there are so few paths that flows can be divided, with so many hops more.
+    fn is_within_bounds(&self, more_hops: u64) -> bool {
+        splits::rounds(self.hops_of_first.saturating_add(more_hops)) > 0
     }
 
     fn count_change(&mut self) {
@@ -95,7 +95,7 @@ impl Balance {
 
     /// Whether other parts may be found than there are.
     fn is_pending(&self) -> bool {
-        self.credit > 0 && (self.is_divided || (self.divisible > 0 && self.is_within_bounds()))
+        self.credit > 0 && (self.is_divided || (self.divisible > 0 && self.is_within_bounds(0)))
     }
 
     /// Whether the changes are worth finding parts now.
@@ -110,9 +110,9 @@ impl Planner {
         self.balance.is_pending()
     }
 
-    /// Whether a flow that comes may be divided: in a network with too many paths none is.
-    pub(in crate::scheduler) fn may_divide(&self) -> bool {
-        self.balance.is_within_bounds()
+    /// Whether flows may be divided where paths of so many hops are added: in a network with too many paths none is.
+    pub(in crate::scheduler) fn may_divide(&self, more_hops: u64) -> bool {
+        self.balance.is_within_bounds(more_hops)
     }
 
     /// Finds the parts of all flows anew, from nothing but what is asked for now.

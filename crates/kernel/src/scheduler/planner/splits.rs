@@ -72,6 +72,8 @@ const LEVEL_TOP: i64 = 64 * ONE;
 const VACANCY: i64 = 4;
 /// A flow that has all but one in so many parts of its demand is none of those that have least.
 const MET_PARTS: u64 = 16;
+/// A flow whose rates in two rounds are nearer, by their logarithms, has the same in both: a percent.
+const SAME: i64 = ONE / 64;
 
 /// A flow to divide.
 pub(super) struct SplitFlow {
@@ -114,12 +116,14 @@ pub(super) fn split(capacities_bps: &[u64], flows: &[SplitFlow], scope: SplitSco
         return first_alone;
     }
     let last_of_all = rounds * ROUNDS_OF_ALL / 10;
-    let mut best: Option<(i64, Vec<u64>)> = None;
+    let mut best: Option<(RoundMerit, Vec<u64>)> = None;
     for round in 0..rounds {
         division.fill();
-        let merit = division.merit();
-        if round > last_of_all && best.as_ref().is_none_or(|(known, _)| merit > *known) {
-            best = Some((merit, division.paths.iter().map(|path| path.share).collect()));
+        if round > last_of_all {
+            let merit = division.merit();
+            if best.as_ref().is_none_or(|(known, _)| merit.exceeds(known)) {
+                best = Some((merit, division.paths.iter().map(|path| path.share).collect()));
+            }
         }
         division.set_prices(RoundSettings::of(round, rounds));
         division.shift();
@@ -146,6 +150,28 @@ impl RoundSettings {
             first + (last - first) * round / rounds
         };
         Self { alpha: i64::try_from(exp2(16 * ONE + at(ALPHA))).unwrap_or(ONE), stride: at(STRIDE) }
+    }
+}
+
+/// What a round gives, in logarithms.
+struct RoundMerit {
+    /// By flow, what it has for its weight; [`LEVEL_TOP`] if it asks for no more.
+    levels: Vec<i64>,
+    /// What all have.
+    total: i64,
+}
+
+impl RoundMerit {
+    /// Whether it is better than another: by the least that a flow has and by what all have. A flow that has the same in both has no
+    /// say: were it the least, as one that nothing can help, the total alone would decide about all others.
+    fn exceeds(&self, other: &Self) -> bool {
+        let (mut own, mut theirs) = (LEVEL_TOP, LEVEL_TOP);
+        for (level, before) in self.levels.iter().zip(&other.levels) {
+            if level.abs_diff(*before) >= SAME.unsigned_abs() {
+                (own, theirs) = (own.min(*level), theirs.min(*before));
+            }
+        }
+        own + self.total > theirs + other.total
     }
 }
 
@@ -311,19 +337,16 @@ impl FlowDivision {
         }
     }
 
-    /// How good the last filling is: the logarithms of the least that a flow has for its weight, if it asks for more, and of what
-    /// all have.
-    fn merit(&self) -> i64 {
-        let (mut least, mut total) = (u64::MAX, 0);
+    fn merit(&self) -> RoundMerit {
+        let (mut levels, mut total) = (Vec::with_capacity(self.flows.len()), 0);
         for flow in &self.flows {
             let rates = (flow.first..flow.first + flow.count).map(|at| self.filling.rate_units(FlowIx::nth(at)));
             let rate = u64::try_from(rates.sum::<u128>() / u128::from(UNIT)).unwrap_or(u64::MAX);
             total += u128::from(rate);
-            if rate < flow.demand - flow.demand / MET_PARTS {
-                least = least.min(rate / flow.weight);
-            }
+            let is_met = rate >= flow.demand - flow.demand / MET_PARTS;
+            levels.push(if is_met { LEVEL_TOP } else { log2(rate / flow.weight) });
         }
-        log2(least) + log2(u64::try_from(total / u128::from(UNIT)).unwrap_or(u64::MAX))
+        RoundMerit { levels, total: log2(u64::try_from(total / u128::from(UNIT)).unwrap_or(u64::MAX)) }
     }
 
     /// Divides a flow by worths, which are below 2^53.
@@ -367,6 +390,28 @@ mod tests {
 
     fn path(links: &[u32]) -> Arc<[LinkIx]> {
         links.iter().map(|link| LinkIx(*link)).collect()
+    }
+
+    #[test]
+    fn a_flow_that_nothing_can_help_takes_no_fairness_from_the_others() {
+        let flow = |paths: &[&[u32]]| SplitFlow {
+            weight: 40,
+            demand_bps: 1_000_000_000,
+            paths: paths.iter().map(|links| path(links)).collect(),
+        };
+        let parts = |thin_bps: Option<u64>, rounds| {
+            let mut flows = vec![flow(&[&[0], &[1, 2, 3, 4]]), flow(&[&[0]])];
+            flows.extend((1..=4).map(|link| flow(&[&[link]])));
+            let mut capacities = vec![10_000_000; 5];
+            capacities.extend(thin_bps);
+            flows.extend(thin_bps.map(|_| flow(&[&[5]])));
+            split(&capacities, &flows, SplitScope { rounds, ..SCOPE })[0]
+        };
+        for rounds in [20, 32, 80] {
+            let alone = parts(None, rounds);
+            assert!(alone[1] > PART_ONE / 3, "{alone:?}");
+            assert_eq!([0, 1, 1_000_000].map(|bps| parts(Some(bps), rounds)), [alone; 3]);
+        }
     }
 
     #[test]
