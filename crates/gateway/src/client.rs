@@ -7,7 +7,7 @@ use std::time::Duration;
 use api::outbound::OutboundNetworks;
 use reqwest::{Client, Url, redirect};
 
-use super::limits::{CALLBACK_CONNECT_WAIT, CALLBACK_WAIT};
+use super::limits::{CALLBACK_CONNECT_WAIT, CALLBACK_WAIT, IDLE_CONNECTION_MAX};
 
 /// The addresses from which a gateway sends to consumers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -72,6 +72,8 @@ fn client_from(source: Option<IpAddr>, wait: Option<Duration>) -> Result<Client,
         .local_address(source)
         .tcp_nodelay(true)
         .dns_resolver(Arc::new(OutboundNetworks::default()))
+        // Before a consumer's or the service's listener closes it.
+        .pool_idle_timeout(IDLE_CONNECTION_MAX)
         .user_agent(concat!("watermaster/", env!("CARGO_PKG_VERSION")));
     match wait {
         Some(wait) => builder.timeout(wait),

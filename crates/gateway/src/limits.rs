@@ -117,6 +117,8 @@ pub const NODES_MAX: usize = 256;
 pub const UNKNOWN_NODE_WAIT: Duration = Duration::from_secs(5);
 /// A difference of clocks that is none.
 pub const CLOCK_TOLERANCE_MS: u64 = 5_000;
+/// How long a connection to a consumer or the orchestrator is kept for the next request: they close it after 30 s.
+pub const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(20);
 /// How long the orchestrator may take to answer.
 pub const ORCHESTRATOR_WAIT: Duration = Duration::from_secs(5);
 /// How long a gateway that stops waits for the answer to its last report.

@@ -121,7 +121,7 @@ impl Gateway {
     /// Runs until `stop` is cancelled.
     ///
     /// # Errors
-    /// It cannot begin, or its listener breaks.
+    /// It cannot begin.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
         let Self { options, runtime, listener, mqtt_listener, kept, .. } = self;
         let over = runtime.stop.clone();

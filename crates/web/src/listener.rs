@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -34,6 +34,8 @@ const CONNECTIONS_MAX: usize = 16_384;
 const CONNECTIONS_MAX_PER_ADDRESS: usize = 1_024;
 /// How many requests one connection of HTTP/2 has under way.
 const STREAMS_MAX: u32 = 256;
+/// How often it is said that there are too many connections.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 /// How long the listener rests when the system has no more sockets.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -90,6 +92,7 @@ impl HttpListener {
             tokio::spawn(Arc::clone(certificate).follow(stop.clone()));
         }
         let (graceful, slots) = (GracefulShutdown::new(), ConnectionSlots::within(open_files_max()));
+        let mut warned: Option<Instant> = None;
         loop {
             let (stream, address) = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -103,7 +106,11 @@ impl HttpListener {
                 () = stop.cancelled() => break,
             };
             let Some(slot) = slots.take(address) else {
-                tracing::debug!(%address, "too many connections");
+                if warned.is_none_or(|warned| warned.elapsed() > WARN_EVERY) {
+                    warned = Some(Instant::now());
+                    let (all_max, per_address_max) = (slots.0.all_max, slots.0.per_address_max);
+                    tracing::warn!(%address, all_max, per_address_max, "too many connections");
+                }
                 continue;
             };
             let connection =

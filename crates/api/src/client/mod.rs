@@ -28,6 +28,8 @@ pub use network::{ModelTransition, Upload};
 
 /// How long a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long a connection is kept for the next request: the service closes it after 30 s.
+const IDLE_MAX: Duration = Duration::from_secs(20);
 /// How long an answer may take; event streams are not bound by it.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// How often something is tried again that found the service busy or gone.
@@ -63,7 +65,10 @@ impl Client {
     pub fn new(address: &str) -> Result<Self, ClientError> {
         // The first one has chosen the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self::with_http(reqwest::Client::builder().connect_timeout(CONNECT_MAX).build()?, address)
+        Self::with_http(
+            reqwest::Client::builder().connect_timeout(CONNECT_MAX).pool_idle_timeout(IDLE_MAX).build()?,
+            address,
+        )
     }
 
     /// The same over an HTTP client of the caller's own.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::datapath::Dpid;
 use super::flow_table::{Role, RuleMeta, Table, Tables};
+use super::group::Group;
 use super::rule::{Cookie, Match, Rule, RuleKey, RuleStep};
 use super::switch_ids::{GroupId, MeterId, MplsLabel};
 use crate::id::AllocationId;
@@ -96,18 +97,17 @@ struct RobbedPaths {
 
 fn meters(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {
     let (wanted_by, used_by) = (meter_users(wanted), meter_users(seen));
-    let serves =
-        |users: &BTreeMap<MeterId, (AllocationId, bool)>, id| users.get(&id).map(|(allocation, _)| *allocation);
+    let serves = |users: &BTreeMap<MeterId, MeterUser<'_>>, id| users.get(&id).map(|user| user.allocation);
     for meter in wanted.meters() {
         let (stage, step) = match seen.meter(meter.id) {
             Some(same) if same == meter => continue,
             Some(same) => {
                 let users = wanted_by.get(&meter.id).zip(used_by.get(&meter.id));
-                let is_split = users.is_some_and(|((_, will_be), (_, is))| *will_be || *is);
+                let is_divided_anew = users.is_some_and(|(will_be, is)| will_be.split != is.split);
                 // What is more may enter only as it is divided then; what is less, only so much as it is divided yet. A
                 // meter of another kind has a rate of 0, and may let anything through.
                 let is_raised = (1..meter.rate_kbps).contains(&same.rate_kbps);
-                let stage = if is_raised && is_split { DiffStage::Raise } else { DiffStage::Prepare };
+                let stage = if is_raised && is_divided_anew { DiffStage::Raise } else { DiffStage::Prepare };
                 (stage, RuleStep::ModifyMeter(meter))
             }
             None => (DiffStage::Prepare, RuleStep::AddMeter(meter)),
@@ -122,11 +122,18 @@ fn meters(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {
     }));
 }
 
-/// Who uses each meter, and whether what it lets through is divided among several paths.
-fn meter_users(table: &Table) -> BTreeMap<MeterId, (AllocationId, bool)> {
-    let is_split =
-        |seat: &RuleMeta| seat.group().and_then(|id| table.group(id)).is_some_and(|group| !group.buckets().is_empty());
-    let user = |seat: &RuleMeta| Some((seat.meter()?, (seat.cookie.allocation(), is_split(seat))));
+/// Who uses a meter.
+struct MeterUser<'a> {
+    allocation: AllocationId,
+    /// The group that divides among several paths what the meter lets through.
+    split: Option<&'a Group>,
+}
+
+fn meter_users(table: &Table) -> BTreeMap<MeterId, MeterUser<'_>> {
+    let split =
+        |seat: &RuleMeta| seat.group().and_then(|id| table.group(id)).filter(|group| !group.buckets().is_empty());
+    let user =
+        |seat: &RuleMeta| Some((seat.meter()?, MeterUser { allocation: seat.cookie.allocation(), split: split(seat) }));
     table.rules().filter_map(|(_, seat)| user(seat)).collect()
 }
 

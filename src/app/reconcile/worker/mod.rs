@@ -61,6 +61,8 @@ pub(super) struct Worker {
     seen: Tables,
     /// What those held that are out of contact, when it was last known: they may well forward by it.
     lost: Tables,
+    /// How many groups in a row were not there when they were read back.
+    groups_missed: BTreeMap<Dpid, u32>,
     /// Switches that have to be read before they get more steps.
     doubtful: BTreeSet<Dpid>,
     /// Why nothing is known of some switches.
@@ -112,6 +114,7 @@ impl Worker {
             changed: BTreeSet::new(),
             seen: Tables::new(),
             lost: Tables::new(),
+            groups_missed: BTreeMap::new(),
             doubtful: BTreeSet::new(),
             troubles: BTreeMap::new(),
             unsettled: BTreeMap::new(),

@@ -21,6 +21,9 @@ const TRUSTED_FOR: Duration = Duration::from_millis(250);
 /// Of how many allocations the rules are read one by one; of more, all of the switch.
 const OBSERVED_ONE_BY_ONE: usize = 16;
 
+/// How many groups in a row may not be there when they are read back.
+const GROUPS_MISSED_MAX: u32 = 4;
+
 impl Worker {
     /// The steps that are left.
     pub(super) fn agenda(&self) -> Agenda {
@@ -148,17 +151,33 @@ impl Worker {
         self.plan.tables().iter().all(|(dpid, table)| table.is_empty() || self.seen.contains_key(dpid))
     }
 
+    /// Whether a switch is one that takes no such group. Where groups are read back, a refusal is that there is none; so is a
+    /// switch that was slow, or another program's doing, but hardly so many times.
+    fn takes_no_group(&mut self, dpid: Dpid, fault: SwitchFault) -> bool {
+        match fault {
+            SwitchFault::Switch { .. } => true,
+            SwitchFault::ReadBackDiffers => {
+                let missed = self.groups_missed.entry(dpid).or_default();
+                *missed += 1;
+                *missed >= GROUPS_MISSED_MAX
+            }
+            _ => false,
+        }
+    }
+
     fn apply_outcomes(&mut self, dpid: Dpid, done: StepResults, agenda: &mut Agenda) -> Result<(), DriverError> {
         for (task, outcome) in done.outcomes {
             match outcome {
                 StepOutcome::InForce => {
+                    if matches!(task.step, RuleStep::AddGroup(_)) {
+                        self.groups_missed.remove(&dpid);
+                    }
                     self.seen.entry(dpid).or_default().apply_step(&task.step);
                     continue;
                 }
                 StepOutcome::Refused(fault) => {
-                    // Where groups are read back, a refusal is that there is none.
-                    if let (RuleStep::AddGroup(group), SwitchFault::Switch { .. } | SwitchFault::ReadBackDiffers) =
-                        (&task.step, fault)
+                    if let RuleStep::AddGroup(group) = &task.step
+                        && self.takes_no_group(dpid, fault)
                     {
                         let controller = &self.controller.name;
                         if group.buckets().is_empty() {

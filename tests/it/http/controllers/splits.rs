@@ -31,6 +31,21 @@ async fn report(service: &TestService, ahead_ms: u64, arrival_bps: u64) -> (u64,
     (level["rate_bps"].as_u64().unwrap(), ids)
 }
 
+/// What is told, and the allocation, once a flow of two paths has one.
+async fn one_path(service: &TestService) -> (u64, String) {
+    let (_, first) = report(service, 0, 150_000_000).await;
+    assert_eq!(first.len(), 2, "it was not tried yet");
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let (rate_bps, ids) = report(service, 0, 150_000_000).await;
+        if ids == first[..1] {
+            return (rate_bps, first[0].clone());
+        }
+        assert!(Instant::now() < end, "{ids:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_flow_over_two_paths_is_split_by_a_group() {
     let network = network(Faults::default());
@@ -68,18 +83,8 @@ async fn a_switch_without_groups_has_the_first_path_alone() {
     let network = network(Faults::default());
     network.refuse_groups(Dpid(1));
     let service = splitting(&network, 2).await;
-    let (_, first) = report(&service, 0, 150_000_000).await;
-    assert_eq!(first.len(), 2, "it was not tried yet");
-    let end = Instant::now() + PATIENCE;
-    let rate_bps = loop {
-        let (rate_bps, ids) = report(&service, 0, 150_000_000).await;
-        if ids == first[..1] {
-            break rate_bps;
-        }
-        assert!(Instant::now() < end, "{ids:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    active(&service, &first[0]).await;
+    let (rate_bps, first) = one_path(&service).await;
+    active(&service, &first).await;
     calm(&service).await;
     // What it is told, the ingress lets through.
     assert!(rate_bps <= 100_000_000, "{rate_bps}");
@@ -96,12 +101,13 @@ async fn a_switch_that_splits_no_flow_fails_over_all_the_same() {
         let network = network(Faults::default());
         network.refuse_splits(Dpid(1), fault);
         let service = splitting(&network, 2).await;
-        let (_, ids) = report(&service, 0, 150_000_000).await;
-        active(&service, &ids[0]).await;
         let body = json!({"ingress": "s1", "egress": "s3", "class_type": 0, "bandwidth_bps": 1_000_000,
                           "flow": {"ipv4_dst": "10.0.0.9"}, "protection": {"kind": "dedicated"}});
         let answer = service.post("/v1/allocations", &body.to_string()).await;
         active(&service, answer.json()["id"].as_str().unwrap()).await;
+        let (_, first) = one_path(&service).await;
+        active(&service, &first).await;
+        calm(&service).await;
         let groups = network.groups_held(Dpid(1));
         assert!(matches!(&groups[..], [one] if matches!(one.ways, Ways::Failover { .. })), "{fault}: {groups:?}");
         service.close().await;

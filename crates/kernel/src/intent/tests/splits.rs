@@ -104,6 +104,20 @@ fn a_resize_changes_a_group_only_where_a_weight_changes() {
 }
 
 #[test]
+fn more_enters_paths_that_are_divided_as_before_though_a_switch_of_one_is_lost() {
+    let mut plan = planned(&[part(3, FLOW, &[0, 1, 2], 2_000_000), part(4, FLOW, &[0, 3, 2], 2_000_000)]);
+    let mut reported = known(plan.tables());
+    let lost = reported.remove(&Dpid(4)).map(|table| Tables::from([(Dpid(4), table)])).unwrap();
+    for (id, links) in [(3, [0, 1, 2]), (4, [0, 3, 2])] {
+        set(&mut plan, &part(id, FLOW, &links, 50_000_000), 0);
+    }
+    let mut agenda = Agenda::new(plan.tables(), &reported, &lost);
+    let steps: Vec<_> = agenda.next_stage().into_iter().flat_map(BTreeMap::into_values).flatten().collect();
+    let [Task { step: RuleStep::ModifyMeter(meter), .. }] = &steps[..] else { panic!("{steps:?}") };
+    assert_eq!(meter.rate_kbps, 100_000);
+}
+
+#[test]
 fn the_sum_enters_when_every_path_takes_its_part() {
     let mut plan = planned(&[part(3, FLOW, &[0, 1, 2], 2_000_000)]);
     let mut tables = known(plan.tables());

@@ -116,6 +116,7 @@ impl Dispatcher {
         if self.splitless == splitless {
             return;
         }
+        self.rebuild_stale(state);
         self.splitless = splitless;
         for name in self.nets.keys().cloned().collect::<Vec<_>>() {
             let here = self.splitless.get(&name).cloned().unwrap_or_default();
