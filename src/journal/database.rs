@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, Postgres};
 use sqlx::sqlite::{
@@ -166,11 +167,12 @@ where
             *self.slot = None;
         }
         if self.slot.is_none() {
-            let made = async {
+            // Apart, since it is rare and large: every request that may read has room for it otherwise.
+            let made = Box::pin(async {
                 let mut connection = self.owner.options.connect().await?;
                 let backend = connection.set_up().await?;
                 Ok::<_, sqlx::Error>(Held { connection, backend, used: Instant::now() })
-            };
+            });
             *self.slot = Some(timeout(waited, made).await.map_err(|_| JournalError::NoAnswer { waited })??);
         }
         self.in_use = true;
@@ -218,11 +220,13 @@ impl<DB: sqlx::Database> Drop for ConnectionGuard<'_, DB> {
 }
 
 /// What `work` gives, unless it takes longer than `deadline`.
-pub(super) async fn within<T, E: From<JournalError>>(
+pub(super) fn within<T, E: From<JournalError>>(
     deadline: Duration,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    timeout(deadline, work).await.unwrap_or_else(|_| Err(JournalError::NoAnswer { waited: deadline }.into()))
+) -> impl Future<Output = Result<T, E>> {
+    // No `async fn`, which would have room for the work twice.
+    timeout(deadline, work)
+        .map(move |done| done.unwrap_or_else(|_| Err(JournalError::NoAnswer { waited: deadline }.into())))
 }
 
 impl Database {
