@@ -2,6 +2,7 @@
 
 pub mod books;
 mod certificates;
+mod error;
 mod mqtt_listeners;
 mod rest_certificate;
 pub mod tokens;
@@ -26,23 +27,21 @@ use tracing::Instrument;
 use crate::aggregator_mqtt::{self, BrokerPolicy, ReportFaults, ReportProblems};
 use crate::app::{
     App, AppOptions, AppStartError, ControllerAccess, Credentials, LinkHistoryAges, Mode, Pace, Retention,
-    SchedulerOptions, SubmitError, Tasks, driver_factory,
+    SchedulerOptions, Tasks, driver_factory,
 };
-use crate::auth::{Authenticator, CertificateEntryError, PeerCertificate, ProviderError, ProviderSettings, TokenStore};
+use crate::auth::{Authenticator, PeerCertificate, ProviderSettings, TokenStore};
 use crate::config::{self, AccessConfig, Authentication, Config, RoleWord};
 use crate::http;
-use crate::journal::{DatabaseUrl, DatabaseUrlError, FileClaim, Journal, JournalError};
+use crate::journal::{DatabaseUrl, FileClaim, Journal, JournalError};
 use crate::telemetry::{self, ServiceMetrics};
 use api::access::{OpenIdDocument, Role};
 use api::outbound::OutboundNetworks;
 use api::own_hosts::OwnHosts;
+pub use error::ServiceError;
 use formats;
 use kernel::Command;
 use kernel::command::{Expected, OnMisfit};
-use kernel::id::{Name, NameError};
-use kernel::scheduler::settings::SettingsError;
-use mqtt::auth::AccessError;
-use mqtt::transport::TlsError;
+use kernel::id::Name;
 use mqtt::{self, Broker};
 use mqtt_listeners::MqttListeners;
 use rest_certificate::rest_tls;
@@ -54,75 +53,6 @@ pub const REPORT_PROBLEMS: ReportProblems =
 
 /// What is served when nothing was uploaded yet: NSFNET, 14 nodes.
 const FIRST_TOPOLOGY: (&str, &str) = ("nsfnet", include_str!("../topologies/nsfnet.json"));
-
-/// Why the service cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
-    /// The database's address is not valid.
-    #[error(transparent)]
-    Url(#[from] DatabaseUrlError),
-    /// The database cannot be opened.
-    #[error("the database cannot be opened: {0}")]
-    Journal(Box<JournalError>),
-    /// The journal cannot be used.
-    #[error(transparent)]
-    Start(Box<AppStartError>),
-    /// The address cannot be bound.
-    #[error("cannot listen on {address}: {error}")]
-    Listen {
-        address: SocketAddr,
-        /// What the system answered.
-        error: std::io::Error,
-    },
-    /// The files of users or rules cannot be used.
-    #[error(transparent)]
-    Access(#[from] AccessError),
-    /// The certificate cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The broker's store cannot be opened.
-    #[error("the broker's store cannot be opened: {0}")]
-    Broker(#[from] mqtt::BrokerStartError),
-    /// Authentication is required, and nobody could be let in.
-    #[error(
-        "authentication is required, and there is no token: make one with 'watermaster token create --role admin', or give \
-         --admin-token-file"
-    )]
-    NoTokens,
-    /// The same, for operators of a broker alone, which has no tokens of its own.
-    #[error(
-        "--operator-listen asks for authentication, and there is no credential that would be accepted: give \
-         --admin-token-file, or --oidc-issuer"
-    )]
-    NoOperatorCredentials,
-    /// Others cannot find it there.
-    #[error("'{0}' is not the URL of a service: give one such as https://net.example/watermaster/")]
-    PublicUrl(String),
-    /// The controller that credentials are for has no URL.
-    #[error("'{0}' is not the URL of a controller")]
-    ControllerUrl(String),
-    /// An entry for certificates of clients is wrong.
-    #[error(transparent)]
-    Certificate(#[from] CertificateEntryError),
-    /// The client for the OpenID provider cannot be made.
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
-    /// Serving failed.
-    #[error("serving failed: {0}")]
-    Serve(std::io::Error),
-    /// The first topology cannot be read or written; a defect or a broken database.
-    #[error("the first topology cannot be read: {0}")]
-    FirstTopology(Box<formats::ImportError>),
-    /// A setting of the scheduler is out of its range.
-    #[error("invalid scheduler settings: {0}")]
-    Scheduler(#[from] SettingsError),
-    /// The first topology's name, or that of the scheduler's topology, is not valid.
-    #[error("invalid topology name: {0}")]
-    FirstName(#[from] NameError),
-    /// The first topology cannot be written to the journal.
-    #[error("the first topology cannot be written to the journal: {0}")]
-    Submit(#[from] SubmitError),
-}
 
 /// A service that is ready to answer.
 pub struct Service {

@@ -132,6 +132,17 @@ fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// The tables of a world, and its plan once it has become another one.
+fn from_to(old: &[Allocation], new: &[Allocation]) -> (Tables, RulePlan) {
+    let mut plan = planned(old);
+    let tables = known(plan.tables());
+    old.iter().filter(|one| new.iter().all(|other| other.id != one.id)).for_each(|gone| plan.remove(gone.id));
+    let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
+    new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
+    plan.arrange();
+    (tables, plan)
+}
+
 proptest! {
     #![proptest_config(crate::property_cases(400))]
 
@@ -148,13 +159,7 @@ proptest! {
 
     #[test]
     fn who_lives_on_arrives_all_the_time(old in world(), new in world()) {
-        let mut plan = planned(&old);
-        let start = known(plan.tables());
-        let ends: Vec<_> = old.iter().filter(|one| new.iter().all(|other| other.id != one.id)).collect();
-        ends.iter().for_each(|gone| plan.remove(gone.id));
-        let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
-        new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
-        plan.arrange();
+        let (start, plan) = from_to(&old, &new);
         check_steps(&start, &plan)?;
         let mut tables = start.clone();
         let stay = who_stay(&old, &new);
@@ -173,12 +178,7 @@ proptest! {
         new in world(),
         fails in proptest::collection::vec(any::<bool>(), 1..40),
     ) {
-        let mut plan = planned(&old);
-        let mut tables = known(plan.tables());
-        old.iter().filter(|one| new.iter().all(|other| other.id != one.id)).for_each(|gone| plan.remove(gone.id));
-        let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
-        new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
-        plan.arrange();
+        let (mut tables, plan) = from_to(&old, &new);
         let (before, after) = (splits::entering(&tables), splits::entering(plan.tables()));
         let most = |path: &u32| before.get(path).max(after.get(path)).copied().unwrap_or(0);
         let mut agenda = Agenda::new(plan.tables(), &tables, &Tables::new());
@@ -205,12 +205,7 @@ proptest! {
 
     #[test]
     fn whichever_switch_is_out_of_contact_who_lives_on_arrives(old in world(), new in world(), away in 1..=u64::from(NODES)) {
-        let mut plan = planned(&old);
-        let mut tables = known(plan.tables());
-        old.iter().filter(|one| new.iter().all(|other| other.id != one.id)).for_each(|gone| plan.remove(gone.id));
-        let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
-        new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
-        plan.arrange();
+        let (mut tables, plan) = from_to(&old, &new);
         let stay = who_stay(&old, &new);
         let lost: Tables = tables.remove_entry(&Dpid(away)).into_iter().collect();
         let mut agenda = Agenda::new(plan.tables(), &tables, &lost);
