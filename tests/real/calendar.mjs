@@ -1,24 +1,26 @@
-// Books for next Tuesday in the dashboard, sees it on the calendar, and is told when there is room, in Debian's Chromium.
+// Books for a night to come in the dashboard, sees it on the calendar, and is told when there is room, in Debian's Chromium.
 // Started by dashboard.rs.
 import assert from "node:assert/strict";
 import { accessible, base, call, drive, screen } from "./browser.mjs";
 
 const NET = { nodes: ["oslo", "rome"].map((id) => ({ id })), links: [{ id: "oslo-rome", from: "oslo", to: "rome", capacity_bps: 1e9 }] };
 
-/** Next Tuesday at an hour, as the clock on the wall has it. */
-function tuesday(hour) {
-  const at = new Date();
-  at.setDate(at.getDate() + (((2 - at.getDay() + 7) % 7) || 7));
+/** The day after tomorrow: never today and within a week, whenever this begins, and the same beyond midnight. */
+const day = new Date();
+day.setDate(day.getDate() + 2);
+
+/** An hour of that day, as the clock on the wall has it. */
+function dayAt(hour) {
   const two = (number) => String(number).padStart(2, "0");
-  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}T${two(hour)}:00`;
+  return `${day.getFullYear()}-${two(day.getMonth() + 1)}-${two(day.getDate())}T${two(hour)}:00`;
 }
 
 async function book(page) {
   await page.goto(`${base}/#/what-if?topology=net`);
   await page.getByText("● live").waitFor();
   await page.getByLabel("Bandwidth").fill("800M");
-  await page.getByLabel("Starts").fill(tuesday(2));
-  await page.getByLabel("Ends").fill(tuesday(4));
+  await page.getByLabel("Starts").fill(dayAt(2));
+  await page.getByLabel("Ends").fill(dayAt(4));
   await page.getByRole("button", { name: "Ask", exact: true }).click();
   await page.getByRole("button", { name: "Ask for it for real" }).click();
   await page.getByText(/^Booked: allocation \d+, from \d{4}-\d\d-\d\d 02:00:00 on\.$/).waitFor();
@@ -44,7 +46,7 @@ async function extend(page) {
   const row = page.getByRole("list", { name: "Bookings" }).getByRole("listitem");
   await row.getByRole("link").first().click();
   await page.getByRole("button", { name: "Change …" }).click();
-  await page.getByLabel("Ends").fill(tuesday(5));
+  await page.getByLabel("Ends").fill(dayAt(5));
   await page.getByRole("button", { name: "What would happen?" }).click();
   await page.getByText("No other allocation would be touched.").waitFor();
   await accessible(page, "a change of an end");
@@ -54,17 +56,17 @@ async function extend(page) {
   assert.equal((await call("PATCH", `/v1/allocations/${booking.id}`, { duration_ms: 7_200_000 })).status, 200);
 }
 
-/** What is full on Tuesday night may be had after it. */
+/** What is full that night may be had after it. */
 async function later(page) {
-  await page.goto(`${base}/#/map?topology=net&ingress=oslo&egress=rome&class_type=2&bandwidth=500M&starts=${tuesday(3)}&ends=${tuesday(5)}`);
+  await page.goto(`${base}/#/map?topology=net&ingress=oslo&egress=rome&class_type=2&bandwidth=500M&starts=${dayAt(3)}&ends=${dayAt(5)}`);
   await page.getByRole("button", { name: "When could I have it?" }).click();
   const offer = page.getByRole("button", { name: / 04:00:00$/ });
   await offer.waitFor();
   await accessible(page, "times that are offered");
   await offer.click();
   await page.getByText("● Admitted").waitFor();
-  assert.equal(await page.getByLabel("Starts").inputValue(), tuesday(4));
-  assert.equal(await page.getByLabel("Ends").inputValue(), tuesday(6));
+  assert.equal(await page.getByLabel("Starts").inputValue(), dayAt(4));
+  assert.equal(await page.getByLabel("Ends").inputValue(), dayAt(6));
   await screen(page, "offered");
 }
 
@@ -73,8 +75,8 @@ async function maintain(page) {
   await page.goto(`${base}/#/calendar?topology=net`);
   await page.getByText("Plan maintenance").click();
   await page.getByLabel("Links").fill("oslo-rome");
-  await page.getByLabel("From").fill(tuesday(1));
-  await page.getByLabel("Until").fill(tuesday(3));
+  await page.getByLabel("From").fill(dayAt(1));
+  await page.getByLabel("Until").fill(dayAt(3));
   await page.getByLabel("Note").fill("splice at km 12");
   await page.getByRole("button", { name: "Try" }).click();
   const dialog = page.getByRole("dialog");
@@ -115,7 +117,7 @@ async function onAPhone(browser) {
 
 await drive(async (page, browser) => {
   assert.equal((await call("PUT", "/v1/topologies/net", NET)).status, 201);
-  console.log("  next Tuesday from two to four");
+  console.log("  a night from two to four");
   await book(page);
   console.log("  the calendar");
   await timeline(page);

@@ -38,7 +38,7 @@ fn people_approve_plans_and_study_failures() {
 }
 
 #[test]
-fn people_book_for_next_tuesday() {
+fn people_book_for_a_night_to_come() {
     drive("calendar.mjs");
 }
 
