@@ -384,10 +384,10 @@ impl FigureTable {
         let Some(page) = pages.get(link.at() / PAGE_LINKS) else { return };
         let (Some(bounds), Some(usable)) = (page.bounds.get(place(link)), self.usable.get(link.at())) else { return };
         let booked = &page.books[place(link)].booked;
+        let (free, reach) = if *usable { bounds.rooms_bps(slots, booked) } else { Default::default() };
         for slot in slots.iter() {
-            let (free, reach) = room(bounds, slots, booked, slot, *usable);
-            self.free_bps[slot.at()][link.at()] = free;
-            self.reach_bps[slot.at()][link.at()] = reach;
+            self.free_bps[slot.at()][link.at()] = free[slot.at()];
+            self.reach_bps[slot.at()][link.at()] = reach[slot.at()];
         }
         self.weight[link.at()] = congestion_weight(bounds, booked);
     }
@@ -416,11 +416,6 @@ fn figure(figures: &[Vec<u64>], slot: Slot, link: LinkIx) -> u64 {
 /// What a model allows on a link.
 pub(crate) fn bounds_of(link: &Link, model: &BandwidthModel) -> LinkBounds {
     model.of_link(&link.name).bounds(link.max_reservable)
-}
-
-/// What a slot may still have on a link, without victims and with all that it may take, in bit/s.
-pub(crate) fn room(bounds: &LinkBounds, slots: &Slots, booked: &Booked, slot: Slot, usable: bool) -> (u64, u64) {
-    if usable { (bounds.free_bps(slots, booked, slot), bounds.reach_bps(slots, booked, slot)) } else { (0, 0) }
 }
 
 struct LedgerView<'a> {

@@ -88,6 +88,11 @@ impl Roster {
         if self.recent.len() >= RECENT_MAX {
             self.recent_to_older();
         }
+        // Nearly always: an id is given out once, and each is greater than the last.
+        if self.recent.last().is_some_and(|newest| *newest < id) {
+            self.recent.push(id);
+            return true;
+        }
         if self.older.last().and_then(|chunk| chunk.last()).is_none_or(|newest| *newest < id) {
             return insert(&mut self.recent, id);
         }

@@ -15,28 +15,39 @@ fn kept(bounds: &LinkBounds, class: usize) -> u64 {
     bounds.private[class] - bounds.high_to_low[class].max(bounds.low_to_high[class])
 }
 
-/// `LIMIT(c) = BC_c + Σ_{i<c} av(LTH_i) + Σ_{i>c} av(HTL_i) - Σ_{i>c} max(0, u_i - BC_i)`, not below zero.
-pub(super) fn limit(bounds: &LinkBounds, used: &Booked, class: usize) -> u64 {
-    let lower = (0..class).map(|c| left(bounds, used[c], c, bounds.low_to_high[c]));
-    let higher = (class + 1..bounds.classes).map(|c| left(bounds, used[c], c, bounds.high_to_low[c]));
-    let excess = (class + 1..bounds.classes).map(|c| used[c].saturating_sub(bounds.private[c]));
-    let plus = lower.chain(higher).fold(bounds.private[class], u64::saturating_add);
-    plus.saturating_sub(excess.fold(0, u64::saturating_add))
+/// The most that each class may have beside what the others use: its share, or, where that is more,
+/// `LIMIT(c) = BC_c + Σ_{i<c} av(LTH_i) + Σ_{i>c} av(HTL_i) - Σ_{i>c} max(0, u_i - BC_i)`.
+pub(super) fn limits(bounds: &LinkBounds, used: &Booked) -> Booked {
+    let mut limits = bounds.private;
+    let mut lower = 0_u64;
+    for class in 0..bounds.classes {
+        limits[class] = limits[class].saturating_add(lower);
+        lower = lower.saturating_add(left(bounds, used[class], class, bounds.low_to_high[class]));
+    }
+    // A class above all that have a share has what these lend upwards.
+    limits[bounds.classes..].fill(lower);
+    let (mut higher, mut excess) = (0_u64, 0_u64);
+    for class in (0..bounds.classes).rev() {
+        limits[class] = limits[class].saturating_add(higher).saturating_sub(excess).max(bounds.private[class]);
+        higher = higher.saturating_add(left(bounds, used[class], class, bounds.high_to_low[class]));
+        excess = excess.saturating_add(used[class].saturating_sub(bounds.private[class]));
+    }
+    limits
 }
 
-/// What the class may still have with victims: up to its share or its limit, whichever is more.
-pub(super) fn reach(bounds: &LinkBounds, used: &Booked, class: usize) -> u64 {
-    bounds.private[class].max(limit(bounds, used, class)).saturating_sub(used[class])
+/// What the class may still have with victims.
+pub(super) fn reach(used: &Booked, limits: &Booked, class: usize) -> u64 {
+    limits[class].saturating_sub(used[class])
 }
 
 /// What the class may still have without victims: as long as every borrower's limit stays above its usage.
-pub(super) fn free(bounds: &LinkBounds, used: &Booked, class: usize) -> u64 {
-    let mut top = bounds.private[class].max(limit(bounds, used, class));
+pub(super) fn free(bounds: &LinkBounds, used: &Booked, limits: &Booked, class: usize) -> u64 {
+    let mut top = limits[class];
     for other in 0..bounds.classes {
         if other == class || used[other] <= bounds.private[other] {
             continue;
         }
-        let slack = i128::from(limit(bounds, used, other)) - i128::from(used[other]);
+        let slack = i128::from(limits[other]) - i128::from(used[other]);
         if slack < 0 {
             return 0;
         }
@@ -70,16 +81,9 @@ fn top_below_higher(bounds: &LinkBounds, used: u64, class: usize, slack: i128) -
     u64::try_from(i128::from(kept(bounds, class)) + i128::from(pool) + then).unwrap_or(0)
 }
 
-/// What the class has to give up: it is over its share and over its limit, which its own usage does not move.
-fn excess(bounds: &LinkBounds, used: &Booked, class: usize) -> u64 {
-    if used[class] <= bounds.private[class] {
-        return 0;
-    }
-    used[class].saturating_sub(limit(bounds, used, class).max(bounds.private[class]))
-}
-
 /// Devolution (from classes above the asker) comes before preemption (from those below): it may make that unnecessary.
-/// A class within its limit stays so while victims are taken out, so that a call after every removal is one pass.
+/// A class has to give up what it is over its limit, which its own usage does not move. One within its limit stays so
+/// while victims are taken out, so that a call after every removal is one pass.
 pub(super) fn next_victim(bounds: &LinkBounds, used: &Booked, asker: usize, order: VictimOrder) -> Option<Overrun> {
     first_over(bounds, used, asker + 1..bounds.classes, order, Cause::Devolved)
         .or_else(|| first_over(bounds, used, 0..asker, order, Cause::Preempted))
@@ -96,8 +100,9 @@ fn first_over(
     order: VictimOrder,
     cause: Cause,
 ) -> Option<Overrun> {
+    let limits = limits(bounds, used);
     let overrun = |class: usize| {
-        let excess = excess(bounds, used, class);
+        let excess = used[class].saturating_sub(limits[class]);
         (excess > 0).then(|| Overrun { slot: Slot(u8::try_from(class).unwrap_or(0)), cause, excess })
     };
     match order {

@@ -173,9 +173,9 @@ impl LinkBounds {
         self.overbooking[class].booked(bandwidth.as_bps())
     }
 
-    /// The most that a class type may have in the book beside what the others use: its share, or what it may borrow to.
-    pub(crate) fn limit(&self, used: &Booked, class: usize) -> u64 {
-        self.private[class].max(gbam::limit(self, used, class))
+    /// The most that each class type may have in the book beside what the others use: its share, or what it may borrow to.
+    pub(crate) fn limits(&self, used: &Booked) -> Booked {
+        gbam::limits(self, used)
     }
 
     /// The private share of a class type, in booked bit/s.
@@ -189,7 +189,7 @@ impl LinkBounds {
         match kind {
             ModelKind::Mam => self.private_bps(class_type),
             ModelKind::Rdm => rdm::nested(self, class_type.at()),
-            ModelKind::Gbam | ModelKind::Atcs => gbam::limit(self, &[0; SLOTS], class_type.at()),
+            ModelKind::Gbam | ModelKind::Atcs => gbam::limits(self, &[0; SLOTS])[class_type.at()],
         }
     }
 
@@ -199,7 +199,7 @@ impl LinkBounds {
         self.reservable(
             class,
             match self.rule {
-                BookRule::Loans => gbam::free(self, booked, class),
+                BookRule::Loans => gbam::free(self, booked, &gbam::limits(self, booked), class),
                 BookRule::MaximumAllocation => mam::unreserved(self, slots, booked, class, Priority::WORST),
                 BookRule::RussianDolls => rdm::unreserved(self, slots, booked, class, Priority::WORST),
             },
@@ -216,10 +216,27 @@ impl LinkBounds {
         let class = slots.class_at(slot.at());
         let priority = slots.priority(slot);
         match self.rule {
-            BookRule::Loans => gbam::reach(self, booked, class),
+            BookRule::Loans => gbam::reach(booked, &gbam::limits(self, booked), class),
             BookRule::MaximumAllocation => mam::unreserved(self, slots, booked, class, priority),
             BookRule::RussianDolls => rdm::unreserved(self, slots, booked, class, priority),
         }
+    }
+
+    /// What each slot may still reserve without victims, and with every victim that it may take, in bit/s.
+    pub(crate) fn rooms_bps(&self, slots: &Slots, booked: &Booked) -> (Booked, Booked) {
+        let (mut free, mut reach) = ([0; SLOTS], [0; SLOTS]);
+        let limits = (self.rule == BookRule::Loans).then(|| gbam::limits(self, booked));
+        for slot in slots.iter() {
+            let (at, class) = (slot.at(), slots.class_at(slot.at()));
+            (free[at], reach[at]) = match &limits {
+                Some(limits) => (
+                    self.reservable(class, gbam::free(self, booked, limits, class)),
+                    self.reservable(class, gbam::reach(booked, limits, class)),
+                ),
+                None => (self.free_bps(slots, booked, slot), self.reach_bps(slots, booked, slot)),
+            };
+        }
+        (free, reach)
     }
 
     /// Whether what is booked for the slot has reach in every book that holds no more than this with it, whichever slots

@@ -57,7 +57,7 @@ impl ClassBounds {
             let sum = used[other.at()].saturating_add(self.bounds.booked_in(other.at(), wanted));
             used[other.at()] = sum.min(private.max(used[other.at()]));
         }
-        let limit = self.bounds.limit(&used, class);
+        let limit = self.bounds.limits(&used)[class];
         self.bounds.reservable(class, limit.saturating_sub(others[class]))
     }
 
@@ -68,7 +68,8 @@ impl ClassBounds {
             let booked = self.bounds.booked_in(class, Bandwidth::saturating_from_bps(*bps));
             used[class] = used[class].saturating_add(booked);
         }
-        (0..LEVELS).all(|class| used[class] <= self.bounds.limit(&used, class))
+        let limits = self.bounds.limits(&used);
+        (0..LEVELS).all(|class| used[class] <= limits[class])
     }
 
     /// The levels in whose limit a rate of `level` beyond its first piece counts. A class above another that exceeds its

@@ -220,6 +220,11 @@ proptest! {
         let model = Model::new(kind, classes, te_classes).unwrap();
         let bounds = model.bounds(Bandwidth::from_bps(1_000).unwrap());
         let used = [booked[0], booked[1], booked[2], 0, 0, 0, 0, 0];
+        let (free, reach) = bounds.rooms_bps(model.slots(), &used);
+        for slot in model.slots().iter() {
+            prop_assert_eq!(free[slot.at()], bounds.free_bps(model.slots(), &used, slot));
+            prop_assert_eq!(reach[slot.at()], bounds.reach_bps(model.slots(), &used, slot));
+        }
         let in_all = used.iter().sum::<u64>() + more;
         if model.slots().iter().all(|slot| bounds.has_reach_within(model.slots(), in_all, slot)) {
             for slot in model.slots().iter() {
