@@ -30,23 +30,24 @@ async function many(page) {
   const small = (bandwidth_bps, egress) => ({ topology: "net", ingress: "oslo", egress, class_type: 0, bandwidth_bps, name: `bulk-${egress}`, constraints: { max_hops: 1 } });
   const requests = [small(3e8, "rome"), small(4e8, "bonn"), small(2e8, "bonn")];
   const before = (await call("POST", "/v1/allocations/batch", { requests, atomic: true })).body.outcomes.map((one) => one.allocation);
-  const releaseAll = async () => {
+  const releaseAll = async (ids) => {
     await page.goto(`${base}/#/allocations?topology=net&state=active&name=bulk*`);
-    await page.getByText("3 allocations; those that live").waitFor();
+    // The list before them is as long.
+    for (const id of ids) await page.getByRole("checkbox", { name: `Choose ${id}`, exact: true }).waitFor();
     await page.getByRole("checkbox", { name: "Choose all that are shown" }).check();
     await page.getByRole("button", { name: "Release 3 chosen …" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Release", exact: true }).click();
     await page.getByText("3 allocations are released: 900 Mbit/s.").waitFor();
   };
   const living = async () => (await call("GET", "/v1/allocations?topology=net&state=active&name=bulk*")).body.items;
-  await releaseAll();
+  await releaseAll(before.map((one) => one.id));
   assert.deepEqual(await living(), []);
   await page.getByRole("button", { name: "Undo" }).click();
   await page.getByText("3 allocations are booked again.").waitFor();
   const same = (one) => JSON.stringify([one.egress, one.bandwidth_bps, one.path, one.constraints]);
   assert.deepEqual((await living()).map(same), before.map(same));
   const ids = (await living()).map((one) => one.id);
-  await releaseAll();
+  await releaseAll(ids);
   const taken = await call("POST", "/v1/allocations", { ...small(9e8, "bonn"), class_type: 2, name: "other" });
   assert.equal(taken.status, 201);
   await page.getByRole("button", { name: "Undo" }).click();
