@@ -1,21 +1,20 @@
-//! From the journal to the state it says: the newest complete snapshot, then every event after it. One task reads rows
-//! while another, on a thread of its own, turns them into state.
+//! From the journal to the state it says: the newest complete snapshot, then every event after it. One task fetches rows, a
+//! second one, on a thread of its own, reads them, and a third one turns what was read into state.
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::chain::ChainDigest;
 use super::column::column;
 use super::error::{JournalError, SnapshotError};
-use super::snapshot::{SnapshotHead, SnapshotHeadRow, SnapshotLoader};
+use super::snapshot::{PartReader, ReadPart, SnapshotHead, SnapshotHeadRow};
 use super::stored_event::{JournalRow, StoredEvent};
 use super::{Journal, on_either, statement};
 use kernel::apply::apply;
-use kernel::id::Sequence;
 use kernel::state::State;
 
 /// How many events are read at once.
 const ROWS_AT_ONCE: i64 = 2_000;
-/// How many chunks may wait for the builder.
+/// How many chunks may wait to be read, and how many to become state.
 const CHUNKS_WAITING: usize = 2;
 
 /// How far is read.
@@ -25,10 +24,16 @@ enum ReadScope {
     SnapshotAlone,
 }
 
-/// What is read at once.
-enum SnapshotChunk {
+/// What is fetched at once.
+enum FetchedChunk {
     Part(SnapshotHead, i64, String),
     Rows(Vec<JournalRow>),
+}
+
+/// The same, read.
+enum ReadChunk {
+    Part(Result<ReadPart, JournalError>),
+    Events(Vec<Result<StoredEvent, JournalError>>),
 }
 
 impl Journal {
@@ -81,15 +86,18 @@ impl Journal {
     /// The state by the newest snapshot before an event.
     async fn read_since(&self, scope: ReadScope, before: i64) -> Result<(State, ChainDigest), JournalError> {
         let (chunks, waiting) = channel(CHUNKS_WAITING);
-        let building = tokio::task::spawn_blocking(move || build(waiting));
-        let read = self.read_all(scope, before, chunks).await;
+        let (read, to_enter) = channel(CHUNKS_WAITING);
+        let reading = tokio::task::spawn_blocking(move || read_chunks(waiting, &read));
+        let building = tokio::task::spawn_blocking(move || build(to_enter));
+        let fetched = self.fetch_all(scope, before, chunks).await;
+        reading.await?;
         let built = building.await?;
-        read?;
+        fetched?;
         built
     }
 
-    /// Reads everything in one state of the database. If the builder has stopped with an error, so does this.
-    async fn read_all(&self, scope: ReadScope, before: i64, chunks: Sender<SnapshotChunk>) -> Result<(), JournalError> {
+    /// Fetches everything in one state of the database. If the builder has stopped with an error, so does this.
+    async fn fetch_all(&self, scope: ReadScope, before: i64, chunks: Sender<FetchedChunk>) -> Result<(), JournalError> {
         on_either!(&*self.database, |connections| {
             let mut guard = connections.reader().await;
             let connection = guard.connection().await?;
@@ -102,8 +110,8 @@ impl Journal {
                 for part in 0..head.parts {
                     let query = sqlx::query_scalar(statement::SNAPSHOT_PART).bind(head.sequence).bind(part);
                     let body: Option<String> = query.fetch_optional(&mut *connection).await?;
-                    let body = body.ok_or_else(|| missing(&head, part))?;
-                    if chunks.send(SnapshotChunk::Part(head.clone(), part, body)).await.is_err() {
+                    let body = body.ok_or_else(|| head.bad(part, SnapshotError::Missing))?;
+                    if chunks.send(FetchedChunk::Part(head.clone(), part, body)).await.is_err() {
                         return Ok(());
                     }
                 }
@@ -120,7 +128,7 @@ impl Journal {
                     return Ok(());
                 };
                 after = last.0;
-                if chunks.send(SnapshotChunk::Rows(rows)).await.is_err() {
+                if chunks.send(FetchedChunk::Rows(rows)).await.is_err() {
                     return Ok(());
                 }
             }
@@ -128,34 +136,44 @@ impl Journal {
     }
 }
 
-fn missing(head: &SnapshotHead, part: i64) -> JournalError {
-    let at = Sequence(head.sequence.unsigned_abs());
-    JournalError::BadSnapshot { at, part, error: Box::new(SnapshotError::Missing) }
+/// What cannot be read is told in its turn.
+fn read_chunks(mut waiting: Receiver<FetchedChunk>, read: &Sender<ReadChunk>) {
+    let mut parts = PartReader::default();
+    while let Some(chunk) = waiting.blocking_recv() {
+        let chunk = match chunk {
+            FetchedChunk::Part(head, part, body) => ReadChunk::Part(parts.read(head, part, &body)),
+            FetchedChunk::Rows(rows) => ReadChunk::Events(rows.iter().map(StoredEvent::parse).collect()),
+        };
+        if read.blocking_send(chunk).is_err() {
+            return;
+        }
+    }
 }
 
-fn build(mut waiting: Receiver<SnapshotChunk>) -> Result<(State, ChainDigest), JournalError> {
-    let mut loader = SnapshotLoader::default();
+fn build(mut waiting: Receiver<ReadChunk>) -> Result<(State, ChainDigest), JournalError> {
+    let mut state = State::default();
     let (mut digest, mut is_whole) = (ChainDigest::default(), true);
     while let Some(chunk) = waiting.blocking_recv() {
         match chunk {
-            SnapshotChunk::Part(head, part, body) => {
-                digest = ChainDigest::of_column(head.digest.as_ref());
-                loader.add_part(&head, part, &body)?;
+            ReadChunk::Part(part) => {
+                let part = part?;
+                digest = part.digest();
+                part.enter(&mut state)?;
             }
-            SnapshotChunk::Rows(rows) => {
-                for row in &rows {
-                    let stored = StoredEvent::parse(row)?;
+            ReadChunk::Events(events) => {
+                for stored in events {
+                    let stored = stored?;
                     if !stored.follows(digest) && std::mem::take(&mut is_whole) {
                         let event = stored.sequence.0;
                         tracing::error!(event, "the event is not the one that was written: see 'journal verify'");
                     }
                     digest = stored.head().digest;
-                    follow(&mut loader.state, &stored)?;
+                    follow(&mut state, &stored)?;
                 }
             }
         }
     }
-    Ok((loader.state, digest))
+    Ok((state, digest))
 }
 
 fn follow(state: &mut State, stored: &StoredEvent) -> Result<(), JournalError> {

@@ -20,6 +20,7 @@ use super::snapshot_allocations::{AllocationPart, TopologyCache, allocations_par
 use super::tenant_record::TenantRecord;
 use super::topology_record::TopologyRecord;
 use super::{BULK_MAX, Journal, on_bulk, on_either, statement};
+use kernel::allocation::Allocation;
 use kernel::controller::Controller;
 use kernel::id::Sequence;
 use kernel::{NetworkSnapshot, State};
@@ -34,7 +35,7 @@ pub(super) struct SnapshotHead {
     pub(super) parts: i64,
     allocations: i64,
     /// That of the last event.
-    pub(super) digest: Option<String>,
+    digest: Option<String>,
     /// That of all parts; older versions did not write it.
     checksum: Option<String>,
 }
@@ -206,25 +207,43 @@ fn first_part(state: &State) -> Result<String, JournalError> {
     serde_json::to_string(&first).map_err(JournalError::Unwritable)
 }
 
-/// A state being built, part by part.
+/// Reads parts one after the other, ahead of the state that they are to become.
 #[derive(Default)]
-pub(super) struct SnapshotLoader {
+pub(super) struct PartReader {
     topologies: TopologyCache,
     checksum: PartsDigest,
-    pub(super) state: State,
 }
 
-impl SnapshotLoader {
-    /// Adds the next part of a snapshot.
-    pub(super) fn add_part(&mut self, head: &SnapshotHead, part: i64, body: &str) -> Result<(), JournalError> {
-        let at = Sequence(number("snapshot_head", head.sequence, head.sequence)?);
+/// A part that was read.
+pub(super) struct ReadPart {
+    head: SnapshotHead,
+    part: i64,
+    content: PartContent,
+    /// With the last part: that of all of them.
+    checksum: Option<String>,
+}
+
+enum PartContent {
+    /// The state without allocations.
+    Networks(Box<State>),
+    Allocations(AllocationPart, Vec<Allocation>),
+}
+
+impl PartReader {
+    pub(super) fn read(&mut self, head: SnapshotHead, part: i64, body: &str) -> Result<ReadPart, JournalError> {
         self.checksum.add(body);
-        let done = if part == 0 { self.networks(at, body) } else { self.allocations(body) };
-        let done = done.and_then(|()| if part + 1 == head.parts { self.check(head) } else { Ok(()) });
-        done.map_err(|error| JournalError::BadSnapshot { at, part, error: Box::new(error) })
+        let content = if part == 0 {
+            let at = Sequence(number("snapshot_head", head.sequence, head.sequence)?);
+            self.networks(at, body)
+        } else {
+            self.allocations(body)
+        };
+        let content = content.map_err(|error| head.bad(part, error))?;
+        let checksum = (part + 1 == head.parts).then(|| self.checksum.text());
+        Ok(ReadPart { head, part, content, checksum })
     }
 
-    fn networks(&mut self, at: Sequence, body: &str) -> Result<(), SnapshotError> {
+    fn networks(&mut self, at: Sequence, body: &str) -> Result<PartContent, SnapshotError> {
         let first = match body.starts_with('[') {
             true => {
                 let (controllers, tenants, notices) = (vec![], vec![], vec![]);
@@ -254,31 +273,59 @@ impl SnapshotLoader {
         let tenants = first.tenants.iter().map(|form| form.tenant.read(Sequence(form.revision)).map(Arc::new));
         let tenants = tenants.collect::<Result<Vec<_>, RecordDecodeError>>()?;
         let topologies = networks.iter().map(|network| (network.name.clone(), Arc::clone(&network.topology)));
-        let topologies = TopologyCache::of(topologies);
+        self.topologies = TopologyCache::of(topologies);
         let scheduler = first.scheduler.as_ref().map(SchedulerTermRecord::read).unwrap_or_default();
-        self.topologies = topologies;
-        self.state = State::from_networks(at, networks, controllers, tenants, scheduler);
+        let mut state = State::from_networks(at, networks, controllers, tenants, scheduler);
         let notices = first.notices.iter().map(NoticeRecord::read);
-        self.state.restore_notices(notices.filter_map(|(id, notice)| Some((id, notice?))));
-        Ok(())
+        state.restore_notices(notices.filter_map(|(id, notice)| Some((id, notice?))));
+        Ok(PartContent::Networks(Box::new(state)))
     }
 
-    fn allocations(&mut self, body: &str) -> Result<(), SnapshotError> {
+    fn allocations(&self, body: &str) -> Result<PartContent, SnapshotError> {
         let mut part: AllocationPart = serde_json::from_str(body)?;
         let allocations = part.read(&self.topologies)?;
-        part.restore_flow_numbers(&allocations, &mut self.state)?;
-        Ok(self.state.restore_allocations(allocations)?)
+        Ok(PartContent::Allocations(part, allocations))
+    }
+}
+
+impl ReadPart {
+    /// That of the snapshot's event.
+    pub(super) fn digest(&self) -> ChainDigest {
+        ChainDigest::of_column(self.head.digest.as_ref())
     }
 
-    /// Whether all parts are what the head says.
-    fn check(&self, head: &SnapshotHead) -> Result<(), SnapshotError> {
-        let (found, wanted) = (self.state.allocation_count(), head.allocations);
+    /// Makes it part of a state; the last one, if all of them together are what the head says.
+    pub(super) fn enter(self, state: &mut State) -> Result<(), JournalError> {
+        let Self { head, part, content, checksum } = self;
+        let entered = match content {
+            PartContent::Networks(networks) => {
+                *state = *networks;
+                Ok(())
+            }
+            PartContent::Allocations(part, allocations) => part
+                .restore_flow_numbers(&allocations, state)
+                .and_then(|()| Ok(state.restore_allocations(allocations)?)),
+        };
+        let checked = entered.and_then(|()| checksum.map_or(Ok(()), |checksum| head.check(state, &checksum)));
+        checked.map_err(|error| head.bad(part, error))
+    }
+}
+
+impl SnapshotHead {
+    /// Whether all parts are what it says.
+    fn check(&self, state: &State, parts_checksum: &str) -> Result<(), SnapshotError> {
+        let (found, wanted) = (state.allocation_count(), self.allocations);
         if !i64::try_from(found).is_ok_and(|found| found == wanted) {
             return Err(SnapshotError::Count { found, wanted });
         }
-        match &head.checksum {
-            Some(checksum) if *checksum != self.checksum.text() => Err(SnapshotError::Checksum),
+        match &self.checksum {
+            Some(checksum) if checksum != parts_checksum => Err(SnapshotError::Checksum),
             _ => Ok(()),
         }
+    }
+
+    /// The fault of one of its parts.
+    pub(super) fn bad(&self, part: i64, error: SnapshotError) -> JournalError {
+        JournalError::BadSnapshot { at: Sequence(self.sequence.unsigned_abs()), part, error: Box::new(error) }
     }
 }
