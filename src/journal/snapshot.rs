@@ -226,7 +226,7 @@ pub(super) struct ReadPart {
 enum PartContent {
     /// The state without allocations.
     Networks(Box<State>),
-    Allocations(AllocationPart, Vec<Allocation>),
+    Allocations(Box<AllocationPart>, Vec<Allocation>),
 }
 
 impl PartReader {
@@ -282,7 +282,7 @@ impl PartReader {
     }
 
     fn allocations(&self, body: &str) -> Result<PartContent, SnapshotError> {
-        let mut part: AllocationPart = serde_json::from_str(body)?;
+        let mut part: Box<AllocationPart> = serde_json::from_str(body)?;
         let allocations = part.read(&self.topologies)?;
         Ok(PartContent::Allocations(part, allocations))
     }
