@@ -12,7 +12,7 @@ use super::{Journal, on_either, statement};
 use kernel::apply::apply;
 use kernel::state::State;
 
-/// How many events are read at once.
+/// How many events are fetched at once.
 const ROWS_AT_ONCE: i64 = 2_000;
 /// How many chunks may wait to be read, and how many to become state.
 const CHUNKS_WAITING: usize = 2;

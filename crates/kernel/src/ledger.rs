@@ -384,7 +384,7 @@ impl FigureTable {
         let Some(page) = pages.get(link.at() / PAGE_LINKS) else { return };
         let (Some(bounds), Some(usable)) = (page.bounds.get(place(link)), self.usable.get(link.at())) else { return };
         let booked = &page.books[place(link)].booked;
-        let (free, reach) = if *usable { bounds.rooms_bps(slots, booked) } else { Default::default() };
+        let (free, reach) = if *usable { bounds.free_and_reach_bps(slots, booked) } else { Default::default() };
         for slot in slots.iter() {
             self.free_bps[slot.at()][link.at()] = free[slot.at()];
             self.reach_bps[slot.at()][link.at()] = reach[slot.at()];

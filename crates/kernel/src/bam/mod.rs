@@ -189,7 +189,7 @@ impl LinkBounds {
         match kind {
             ModelKind::Mam => self.private_bps(class_type),
             ModelKind::Rdm => rdm::nested(self, class_type.at()),
-            ModelKind::Gbam | ModelKind::Atcs => gbam::limits(self, &[0; SLOTS])[class_type.at()],
+            ModelKind::Gbam | ModelKind::Atcs => self.limits(&[0; SLOTS])[class_type.at()],
         }
     }
 
@@ -199,7 +199,7 @@ impl LinkBounds {
         self.reservable(
             class,
             match self.rule {
-                BookRule::Loans => gbam::free(self, booked, &gbam::limits(self, booked), class),
+                BookRule::Loans => gbam::free(self, booked, &self.limits(booked), class),
                 BookRule::MaximumAllocation => mam::unreserved(self, slots, booked, class, Priority::WORST),
                 BookRule::RussianDolls => rdm::unreserved(self, slots, booked, class, Priority::WORST),
             },
@@ -216,16 +216,16 @@ impl LinkBounds {
         let class = slots.class_at(slot.at());
         let priority = slots.priority(slot);
         match self.rule {
-            BookRule::Loans => gbam::reach(booked, &gbam::limits(self, booked), class),
+            BookRule::Loans => gbam::reach(booked, &self.limits(booked), class),
             BookRule::MaximumAllocation => mam::unreserved(self, slots, booked, class, priority),
             BookRule::RussianDolls => rdm::unreserved(self, slots, booked, class, priority),
         }
     }
 
     /// What each slot may still reserve without victims, and with every victim that it may take, in bit/s.
-    pub(crate) fn rooms_bps(&self, slots: &Slots, booked: &Booked) -> (Booked, Booked) {
+    pub(crate) fn free_and_reach_bps(&self, slots: &Slots, booked: &Booked) -> (Booked, Booked) {
         let (mut free, mut reach) = ([0; SLOTS], [0; SLOTS]);
-        let limits = (self.rule == BookRule::Loans).then(|| gbam::limits(self, booked));
+        let limits = (self.rule == BookRule::Loans).then(|| self.limits(booked));
         for slot in slots.iter() {
             let (at, class) = (slot.at(), slots.class_at(slot.at()));
             (free[at], reach[at]) = match &limits {

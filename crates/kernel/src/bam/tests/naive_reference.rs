@@ -220,7 +220,7 @@ proptest! {
         let model = Model::new(kind, classes, te_classes).unwrap();
         let bounds = model.bounds(Bandwidth::from_bps(1_000).unwrap());
         let used = [booked[0], booked[1], booked[2], 0, 0, 0, 0, 0];
-        let (free, reach) = bounds.rooms_bps(model.slots(), &used);
+        let (free, reach) = bounds.free_and_reach_bps(model.slots(), &used);
         for slot in model.slots().iter() {
             prop_assert_eq!(free[slot.at()], bounds.free_bps(model.slots(), &used, slot));
             prop_assert_eq!(reach[slot.at()], bounds.reach_bps(model.slots(), &used, slot));
